@@ -1,0 +1,1 @@
+"""The network: pure PyTorch, no files, tokenizers, training, or other libraries' names."""
