@@ -1,0 +1,1 @@
+"""What every run shares: optimisers, schedules, precision, exact resume, guardian, trackers, report."""

@@ -1,0 +1,359 @@
+"""The training loop every run shares.
+
+A run is a pure function of its settings, its data and its seed: the batch of a step depends on the step alone, and a checkpoint holds
+weights, optimiser, moving average, generators and counters, so a run killed at any moment resumes bit by bit. The gradient of a step
+is that of the mean over all its examples (or masked tokens) however it is cut into micro-batches (checklist E6).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from litebert.errors import Interrupted, RunError
+from litebert.train.checkpoints import CheckpointFolder, random_state, seed_everything, set_random_state
+from litebert.train.guardian import Guardian, Verdict
+from litebert.train.interrupts import stop_signals
+from litebert.train.optimizers import clip_gradients, make_optimizer, parameter_groups, set_learning_rate
+from litebert.train.precision import autocast
+from litebert.train.settings import TrainingSettings
+from litebert.train.tracking import Tracker
+
+Batch = Mapping[str, Tensor]
+
+
+class BatchSource(Protocol):
+    """Where batches come from: a pure function of the step."""
+
+    steps_per_epoch: int
+
+    def micro_batches(self, step: int) -> Sequence[Batch]:
+        """Return the parts of the batch of a step, counted from 0."""
+        ...
+
+
+class Objective(Protocol):
+    """What is minimised: a sum of parts, each a sum over items divided by the number of items in the whole batch."""
+
+    def weights(self, batch: Batch) -> Mapping[str, float]:
+        """Return how many items (examples, masked tokens) each part has in a micro-batch."""
+        ...
+
+    def losses(self, model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+        """Return each part's sum over a micro-batch, differentiable."""
+        ...
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """Figures of one evaluation on held-out data.
+
+    Attributes:
+        metrics: By name.
+        main: The figure that decides which weights are best; higher is better.
+        predicted: Predicted label of each example, for the guardian; None where there is none.
+        gold_labels: Number of distinct gold labels.
+    """
+
+    metrics: Mapping[str, float]
+    main: float
+    predicted: Sequence[int] | None = None
+    gold_labels: int = 0
+
+
+@dataclass
+class Progress:
+    """Counters of a run, saved with every checkpoint."""
+
+    step: int = 0
+    best: float | None = None
+    best_step: int = 0
+    best_metrics: dict[str, float] = field(default_factory=dict)
+    worse: int = 0
+    restarts: int = 0
+    rate_factor: float = 1.0
+    seconds: float = 0.0
+    examples: int = 0
+    warnings: list[str] = field(default_factory=list)
+    finished: str = ""
+
+
+class Trainer:
+    """Run one seed.
+
+    Args:
+        model: Holds the initial weights; trained in place.
+        settings: How to optimise.
+        batches: Training data.
+        objective: What to minimise.
+        evaluate: Called with the model in evaluation mode; None for no evaluation.
+        tracker: Receives the figures.
+        folder: For the checkpoints of this seed.
+        seed: Seeds dropout; the data order is the batch source's own.
+        chance: Loss at chance, for the guardian; None if unknown.
+        device: Where the batches go; the model is already there.
+        resume_hint: What to tell the user after Ctrl-C.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: TrainingSettings,
+        batches: BatchSource,
+        objective: Objective,
+        *,
+        tracker: Tracker,
+        folder: Path,
+        evaluate: Callable[[nn.Module], EvaluationResult] | None = None,
+        seed: int = 0,
+        chance: float | None = None,
+        device: torch.device | str = "cpu",
+        resume_hint: str = "Run the same command with --resume to go on.",
+    ) -> None:
+        self.model, self.settings, self.batches, self.objective = model, settings, batches, objective
+        self.evaluate, self.tracker, self.seed = evaluate, tracker, seed
+        self.device, self.resume_hint = torch.device(device), resume_hint
+        self.checkpoints = CheckpointFolder(folder)
+        self.total_steps = settings.total_steps(batches.steps_per_epoch)
+        self.schedule = settings.schedule_for(self.total_steps)
+        self.evaluate_every = settings.evaluate_every or min(max(batches.steps_per_epoch, 1), 500)
+        self.progress = Progress()
+        self.guardian = Guardian(chance, patience=max(50, min(self.total_steps // 3, 1000)))
+        self._initial = _cloned(model.state_dict())
+        self._stop_signal: int | None = None
+        self._saved_at = time.monotonic()
+        self._start_optimizer()
+
+    def _start_optimizer(self) -> None:
+        s = self.settings
+        groups = parameter_groups(self.model, weight_decay=s.weight_decay, head_factor=s.head_factor)
+        self.optimizer = make_optimizer(s.optimizer, groups, betas=(s.beta1, s.beta2), epsilon=s.epsilon)
+        self.parameters = [p for group in groups for p in group["params"]]
+        self.average = [p.detach().clone() for p in self.parameters] if s.ema else []
+        seed_everything(self.seed)
+
+    # --- Running ----------------------------------------------------------------------------------------------------
+
+    def run(self, *, resume: bool = False) -> Progress:
+        """Train to the end, and leave the best (or last) weights in the model.
+
+        Args:
+            resume: Go on from the newest readable checkpoint, if there is one.
+
+        Raises:
+            Interrupted: Ctrl-C or SIGTERM; the state is saved.
+            RunError: The loss stopped being a number and no restart was left.
+        """
+        state = self.checkpoints.load_last() if resume else None
+        if state is None:
+            self.checkpoints.clear()
+        else:
+            self._restore(state)
+        self.tracker.metrics.rewind(self.seed, self.progress.step if state else -1)
+        with stop_signals(self._on_signal):
+            while not self._finished():
+                self._advance()
+        self._keep_best()
+        return self.progress
+
+    def _finished(self) -> bool:
+        p, s = self.progress, self.settings
+        if p.finished:
+            return True
+        if s.early_stopping is not None and p.worse >= s.early_stopping:
+            p.finished = f"stopped early: {p.worse} evaluations without a better one"
+        elif s.minutes is not None and p.seconds >= 60 * s.minutes:
+            p.finished = f"the {s.minutes:g} minutes are over"
+        elif p.step >= self.total_steps and s.minutes is None:
+            p.finished = "all steps done"
+        return bool(p.finished)
+
+    def _advance(self) -> None:
+        started = time.monotonic()
+        figures = self._step()
+        self.progress.seconds += time.monotonic() - started
+        verdict = self.guardian.after_step(figures["loss"], figures["gradient_norm"])
+        if verdict is not None:
+            self._heed(verdict)
+            if verdict.signature == "not-finite" or self.progress.step == 0:
+                return
+        self._log(figures)
+        if self._evaluation_due():
+            self._evaluate()
+        if self._stop_signal is not None:
+            self.save()
+            raise Interrupted(f"interrupted at step {self.progress.step} of {self.total_steps}", hint=self.resume_hint)
+        if time.monotonic() - self._saved_at > 60 * self.settings.checkpoint_minutes:
+            self.save()
+
+    def _step(self) -> dict[str, float]:
+        p = self.progress
+        self.model.train()
+        micro_batches = self.batches.micro_batches(p.step)
+        totals: dict[str, float] = {}
+        for batch in micro_batches:
+            for name, weight in self.objective.weights(batch).items():
+                totals[name] = totals.get(name, 0.0) + weight
+        sums = dict.fromkeys(totals, 0.0)
+        examples = 0
+        self.optimizer.zero_grad(set_to_none=True)
+        for batch in micro_batches:
+            moved = {k: v.to(self.device, non_blocking=True) for k, v in batch.items()}
+            with autocast(self.settings.precision, self.device):
+                parts = self.objective.losses(self.model, moved)
+            loss = torch.stack([part / max(totals[name], 1e-9) for name, part in parts.items()]).sum()
+            loss.backward()  # type: ignore[no-untyped-call]
+            for name, part in parts.items():
+                sums[name] += float(part.detach()) / max(totals[name], 1e-9)
+            examples += next(iter(batch.values())).shape[0]
+        norm = clip_gradients(self.parameters, self.settings.clip_norm)
+        rate = self.schedule.at(self._schedule_step()) * p.rate_factor
+        loss_value = sum(sums.values())
+        if _finite(loss_value) and _finite(norm):
+            set_learning_rate(self.optimizer, rate)
+            self.optimizer.step()
+            self._update_average()
+        p.step += 1
+        p.examples += examples
+        return {"loss": loss_value, **{f"loss/{k}": v for k, v in sums.items() if len(sums) > 1},
+                "learning_rate": rate, "gradient_norm": norm, "examples": examples}  # fmt: skip
+
+    def _schedule_step(self) -> int:
+        """Return where the schedule stands; with a time budget it follows the clock."""
+        if self.settings.minutes is None:
+            return self.progress.step
+        return min(int(self.total_steps * self.progress.seconds / (60 * self.settings.minutes)), self.total_steps)
+
+    # --- Moving average ---------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        if self.average:
+            decay = min(self.settings.ema, (1 + self.progress.step) / (10 + self.progress.step))
+            torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - decay)
+
+    @torch.no_grad()
+    def _swap_average(self) -> None:
+        for parameter, average in zip(self.parameters, self.average, strict=False):
+            kept = parameter.detach().clone()
+            parameter.copy_(average)
+            average.copy_(kept)
+
+    # --- Evaluation -------------------------------------------------------------------------------------------------
+
+    def _evaluation_due(self) -> bool:
+        if self.evaluate is None:
+            return False
+        last = self.settings.minutes is None and self.progress.step >= self.total_steps
+        return last or self.progress.step % self.evaluate_every == 0
+
+    def _evaluate(self) -> None:
+        assert self.evaluate is not None
+        p = self.progress
+        self._swap_average()
+        self.model.eval()
+        result = self.evaluate(self.model)
+        self.tracker.log("eval", p.step, **{f"dev/{k}": v for k, v in result.metrics.items()})
+        if p.best is None or result.main > p.best:
+            p.best, p.best_step, p.best_metrics, p.worse = result.main, p.step, dict(result.metrics), 0
+            if self.settings.keep_best:
+                self.checkpoints.save_best(_cloned(self.model.state_dict()))
+        else:
+            p.worse += 1
+        self._swap_average()
+        verdict = self.guardian.after_evaluation(result.predicted, result.gold_labels)
+        if verdict is not None:
+            self._heed(verdict)
+        self.save()
+
+    def _keep_best(self) -> None:
+        best = self.checkpoints.load_best() if self.settings.keep_best and self.evaluate is not None else None
+        if best is not None:
+            self.model.load_state_dict(best)
+        else:
+            self._swap_average()
+        self.model.eval()
+
+    # --- When a run fails silently ----------------------------------------------------------------------------------
+
+    def _heed(self, verdict: Verdict) -> None:
+        p = self.progress
+        can_restart = verdict.curable and p.restarts < self.settings.max_restarts
+        action = f"starting again at {p.rate_factor * self.settings.restart_factor:g} of the learning rate" if can_restart else ""
+        self._warn(verdict, action)
+        if can_restart:
+            self._restart()
+        elif verdict.signature == "not-finite":
+            raise RunError(
+                f"{verdict.message} at step {p.step}, and no restart is left",
+                hint="Lower training.learning_rate, or allow more restarts with --set training.max_restarts=3.",
+            )
+
+    def _warn(self, verdict: Verdict, action: str) -> None:
+        message = f"{verdict.message}; {action}" if action else verdict.message
+        self.progress.warnings.append(f"seed {self.seed}, step {self.progress.step}: {message}")
+        event = "restart" if action else "warning"
+        self.tracker.log(event, self.progress.step, signature=verdict.signature, message=message)
+        self.tracker.say(f"warning: {message}")
+
+    def _restart(self) -> None:
+        old = self.progress
+        self.model.load_state_dict(self._initial)
+        self.progress = Progress(
+            restarts=old.restarts + 1, rate_factor=old.rate_factor * self.settings.restart_factor,
+            warnings=old.warnings, seconds=old.seconds, examples=old.examples,
+        )  # fmt: skip
+        self.guardian = Guardian(self.guardian.chance, patience=self.guardian.patience)
+        self.checkpoints.clear()
+        self._start_optimizer()
+
+    # --- Saving and resuming ----------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Write a resumable checkpoint."""
+        self.checkpoints.save(
+            self.progress.step,
+            {
+                "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "average": self.average,
+                "random": random_state(), "progress": asdict(self.progress), "guardian": self.guardian.state(),
+            },
+        )  # fmt: skip
+        self._saved_at = time.monotonic()
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average = [a.to(self.device) for a in state["average"]]
+        self.progress = Progress(**state["progress"])
+        self.guardian.restore(state["guardian"])
+        set_random_state(state["random"])
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._stop_signal is not None:
+            raise KeyboardInterrupt
+        self._stop_signal = number
+        self.tracker.say("stopping after this step and saving; press Ctrl-C again to stop at once")
+
+    def _log(self, figures: dict[str, float]) -> None:
+        p = self.progress
+        speed = p.examples / p.seconds if p.seconds else 0.0
+        if p.step == 1 or p.step % self.settings.log_every == 0 or p.step == self.total_steps:
+            self.tracker.log("train", p.step, **figures, examples_per_second=round(speed, 2))
+        best = f" best {p.best:.4f}" if p.best is not None else ""
+        self.tracker.progress(p.step, self.total_steps, f"loss {self.guardian.mean or 0:.3f} {speed:.0f} examples/s{best}")
+
+
+def _finite(value: float) -> bool:
+    return math.isfinite(value)
+
+
+def _cloned(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in state.items()}

@@ -1,0 +1,129 @@
+"""The folder of a run: resolved settings, figures, checkpoints, report. It is never overwritten by accident."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from litebert import files
+from litebert.errors import ConfigError, UsageError
+
+OURS = ("run.json", "metrics.jsonl", "report.html", "checkpoints", "tensorboard")
+"""What a run writes, apart from the model's own files."""
+
+MODEL_FILES = (
+    "config.json", "model.safetensors", "litebert.json", "README.md", "spiece.model", "vocab.txt", "tokenizer.json",
+    "tokenizer_config.json", "special_tokens_map.json",
+)  # fmt: skip
+
+
+class RunFolder:
+    """Open a folder for a new run, or for going on with an old one.
+
+    Args:
+        path: The folder.
+        settings: Resolved settings, as JSON data.
+        resume: Go on with the run that is there; a run that is not there simply starts.
+        force: Remove what an earlier run left, and only that.
+        machine_fields: Settings that may differ on resume.
+
+    Raises:
+        UsageError: There is a run or something else, and neither resume nor force was asked for.
+        ConfigError: The settings differ from those of the run to resume; names the field.
+    """
+
+    def __init__(
+        self, path: str | Path, settings: Mapping[str, Any], *, resume: bool = False, force: bool = False,
+        machine_fields: tuple[str, ...] = ("device",),
+    ) -> None:  # fmt: skip
+        self.path = Path(path)
+        self.run_file = self.path / "run.json"
+        if self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"{self.path} is a file, not a folder", path=self.path)
+        occupied = self.path.is_dir() and any(self.path.iterdir())
+        if occupied and resume and self.run_file.is_file():
+            self._check_same(settings, machine_fields)
+            return
+        if occupied and not force:
+            raise UsageError(
+                f"{self.path} is not empty" + (": it holds a run" if self.run_file.is_file() else ""),
+                hint="Add --resume to go on with it, --force to replace it, or choose another --out.",
+                path=self.path,
+            )
+        if occupied:
+            self._remove_ours()
+        files.write_json(self.run_file, {"settings": dict(settings), "environment": environment(), "command": sys.argv})
+
+    def _remove_ours(self) -> None:
+        with files.explained(self.path):
+            for name in (*OURS, *MODEL_FILES):
+                target = self.path / name
+                if target.is_dir():
+                    shutil.rmtree(target)
+                else:
+                    target.unlink(missing_ok=True)
+
+    def _check_same(self, settings: Mapping[str, Any], machine_fields: tuple[str, ...]) -> None:
+        try:
+            before = json.loads(self.run_file.read_text(encoding="utf-8"))["settings"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigError("run.json cannot be read, so the run cannot be resumed", path=self.run_file) from error
+        now = json.loads(json.dumps(dict(settings)))
+        for field, old, new in _differences(before, now):
+            if field.split(".")[0] not in machine_fields:
+                raise ConfigError(
+                    f"cannot resume: {field} was {old!r} and is now {new!r}",
+                    hint="Resume with the settings of the run, or start a new one with another --out.",
+                    path=self.run_file,
+                )
+
+    @property
+    def metrics(self) -> Path:
+        """Path of the figures."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def report(self) -> Path:
+        """Path of the report."""
+        return self.path / "report.html"
+
+    def checkpoints(self, seed: int) -> Path:
+        """Return the checkpoint folder of one seed."""
+        return self.path / "checkpoints" / f"seed-{seed}"
+
+
+def _differences(before: Any, now: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = sorted(before.keys() | now.keys())
+        return [d for k in keys for d in _differences(before.get(k), now.get(k), f"{prefix}.{k}" if prefix else k)]
+    return [] if before == now else [(prefix, before, now)]
+
+
+def environment() -> dict[str, Any]:
+    """Return versions and the kind of machine, for provenance; no names, no paths."""
+    packages = {}
+    for name in ("litebert", "torch", "numpy", "safetensors", "tokenizers", "sentencepiece", "scikit-learn", "scipy"):
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {
+        "python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}",
+        "processor": processor_name(), "cores": os.cpu_count(), "packages": packages,
+    }  # fmt: skip
+
+
+def processor_name() -> str:
+    """Return the processor's name as the operating system knows it."""
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as stream:
+            return next((line.split(":", 1)[1].strip() for line in stream if line.startswith("model name")), "")
+    except OSError:
+        return platform.processor()

@@ -1,0 +1,205 @@
+"""The settings of a training run, and how a run file (TOML), a recipe and overrides become one validated object."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from litebert.errors import ConfigError, nearest
+from litebert.train.optimizers import OptimizerName
+from litebert.train.schedules import Schedule, ScheduleName
+
+
+class Settings(BaseModel):
+    """Base of all run configurations: frozen, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
+
+
+class TrainingSettings(Settings):
+    """How to optimise. Field docstrings become the configuration reference."""
+
+    optimizer: OptimizerName = "adamw"
+    """adamw is torch's, with bias correction; google-adamw and lamb are as released, without."""
+    learning_rate: float = Field(default=1e-4, gt=0)
+    """Peak of the schedule."""
+    schedule: ScheduleName = "linear"
+    """Shape after the warm-up."""
+    poly_power: float = Field(default=1.0, gt=0)
+    """Exponent of the polynomial schedule."""
+    decay_fraction: float = Field(default=0.25, gt=0, le=1)
+    """Last part of the run in which a trapezoid decays."""
+    warmup_steps: int | None = Field(default=None, ge=0)
+    """Steps of linear warm-up; overrides warmup_fraction."""
+    warmup_fraction: float = Field(default=0.1, ge=0, lt=1)
+    """Warm-up as a part of all steps."""
+    epochs: float = Field(default=3.0, gt=0)
+    """Passes over the training data, unless steps is given."""
+    steps: int | None = Field(default=None, gt=0)
+    """Optimiser steps; overrides epochs."""
+    minutes: float | None = Field(default=None, gt=0)
+    """Stop after this much training time, whatever steps say; the schedule follows the time then."""
+    batch_size: int = Field(default=32, gt=0)
+    """Examples in one optimiser step."""
+    micro_batch_size: int | None = Field(default=None, gt=0)
+    """Examples in one forward pass; the gradient is accumulated and weighted by examples, so the result does not change."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """Decay of matrices; layer norms and biases never decay."""
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    """Decay of the first moment."""
+    beta2: float = Field(default=0.999, ge=0, lt=1)
+    """Decay of the second moment."""
+    epsilon: float = Field(default=1e-6, gt=0)
+    """Added to the root of the second moment."""
+    clip_norm: float = Field(default=1.0, ge=0)
+    """Largest joint norm of the gradient; 0 turns clipping off."""
+    head_factor: float = Field(default=1.0, gt=0)
+    """Learning-rate factor of the parts outside the encoder."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """bf16 runs matrix products in bfloat16 with float32 weights; auto takes it where the hardware has it."""
+    ema: float = Field(default=0.0, ge=0, lt=1)
+    """Decay of an exponential moving average of the weights, which is then what is evaluated and kept; 0 is off."""
+    gradient_checkpointing: bool = False
+    """Trade time for memory: recompute each application of the block in the backward pass."""
+    evaluate_every: int | None = Field(default=None, gt=0)
+    """Steps between evaluations on dev; default: once an epoch, at least every 500 steps."""
+    early_stopping: int | None = Field(default=None, gt=0)
+    """Stop after this many evaluations without a better one."""
+    keep_best: bool = True
+    """Keep the weights of the best evaluation rather than the last."""
+    checkpoint_minutes: float = Field(default=3.0, ge=0)
+    """Minutes between resumable checkpoints; also after every evaluation."""
+    log_every: int = Field(default=10, gt=0)
+    """Steps between rows of metrics.jsonl."""
+    seed: int = Field(default=0, ge=0)
+    """First seed."""
+    seeds: int = Field(default=1, gt=0)
+    """Runs with seed, seed+1, ...; the median is reported and the best on dev is kept."""
+    max_restarts: int = Field(default=1, ge=0)
+    """How often the guardian may start a run again after it failed silently."""
+    restart_factor: float = Field(default=0.5, gt=0, lt=1)
+    """Factor on the learning rate at such a restart."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.micro_batch_size is not None and self.micro_batch_size > self.batch_size:
+            raise ValueError(f"micro_batch_size={self.micro_batch_size} exceeds batch_size={self.batch_size}")
+        if self.steps is not None and self.warmup_steps is not None and self.warmup_steps > self.steps:
+            raise ValueError(f"warmup_steps={self.warmup_steps} exceeds steps={self.steps}")
+        return self
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Return the number of optimiser steps of the run."""
+        return self.steps if self.steps is not None else max(1, round(self.epochs * steps_per_epoch))
+
+    def schedule_for(self, total_steps: int) -> Schedule:
+        """Return the learning-rate schedule for a run of known length."""
+        warmup = round(self.warmup_fraction * total_steps) if self.warmup_steps is None else self.warmup_steps
+        return Schedule(
+            kind=self.schedule, peak=self.learning_rate, total_steps=total_steps,
+            warmup_steps=min(warmup, total_steps), power=self.poly_power, decay_fraction=self.decay_fraction,
+        )  # fmt: skip
+
+
+# --- From files and flags to settings ------------------------------------------------------------------------------------
+
+S = TypeVar("S", bound=Settings)
+
+
+def recipe_folder() -> Path:
+    """Return the folder of the recipes: inside the installed package, or beside ``src`` in a checkout."""
+    installed = Path(__file__).parent.parent / "resources" / "recipes"
+    return installed if installed.is_dir() else Path(__file__).parents[3] / "recipes"
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the shipped recipes, e.g. ``glue/mrpc``."""
+    folder = recipe_folder()
+    return sorted(p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.toml"))
+
+
+def read_recipe(reference: str | Path) -> dict[str, Any]:
+    """Read a run file by path or by the name of a shipped recipe; ``extends`` names one to start from.
+
+    Raises:
+        ConfigError: Not found, or not valid TOML.
+    """
+    path = Path(reference)
+    if not path.is_file():
+        path = recipe_folder() / f"{reference}.toml"
+    if not path.is_file():
+        raise ConfigError(f"no recipe {str(reference)!r}", hint=nearest(str(reference), recipe_names()))
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path.name} is not valid TOML: {error}", path=path) from error
+    base = data.pop("extends", None)
+    if base is None:
+        return data
+    if not isinstance(base, str) or (path.parent / f"{base}.toml").resolve() == path.resolve():
+        raise ConfigError("extends must name another recipe", path=path)
+    beside = path.parent / f"{base}.toml"
+    return merge(read_recipe(beside if beside.is_file() else base), data)
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested tables merged, ``over`` winning."""
+    result = dict(base)
+    for key, value in over.items():
+        old = result.get(key)
+        result[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def parse_overrides(assignments: Iterable[str]) -> dict[str, Any]:
+    """Turn ``["training.learning_rate=1e-4"]`` into nested tables; values are read as TOML, else taken as strings.
+
+    Raises:
+        ConfigError: No equals sign.
+    """
+    result: dict[str, Any] = {}
+    for assignment in assignments:
+        key, sign, text = assignment.partition("=")
+        if not sign or not key.strip():
+            raise ConfigError(f"{assignment!r} is not of the form a.b=value", hint="For example --set training.epochs=5")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        nested: Any = value
+        for part in reversed(key.strip().split(".")):
+            nested = {part: nested}
+        result = merge(result, nested)
+    return result
+
+
+def build_settings(kind: type[S], data: Mapping[str, Any], *, path: str | Path | None = None) -> S:
+    """Validate a table into settings.
+
+    Raises:
+        ConfigError: Names the field, what was given, what is allowed, and the nearest field for an unknown one.
+    """
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = [str(part) for part in first["loc"]]
+        field = ".".join(place) or "the configuration"
+        if first["type"] == "extra_forbidden":
+            known = _fields_at(kind, place[:-1])
+            raise ConfigError(f"unknown field {field!r}", hint=nearest(place[-1], known), path=path) from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{field}: {message} (got {first.get('input')!r})", path=path) from error
+
+
+def _fields_at(kind: type[BaseModel], place: list[str]) -> list[str]:
+    for part in place:
+        annotation = kind.model_fields[part].annotation if part in kind.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        kind = annotation
+    return list(kind.model_fields)
