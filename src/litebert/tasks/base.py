@@ -1,0 +1,177 @@
+"""The one abstraction over models: a task turns records into examples, logits into answers, answers into scores.
+
+``finetune``, ``evaluate``, ``predict`` and ``litebert.load`` are the same programs for every task; a task adds one file that
+subclasses ``Task`` and registers itself in ``registry.py``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from litebert.checkpoint.pretrained import Pretrained
+from litebert.tasks.examples import Batch, Example, TextSettings, WindowCount, inference_batches
+from litebert.tasks.records import Columns, Record
+from litebert.text import AlbertTokenizer
+from litebert.train.evaluation import Evaluation
+
+Logits = np.ndarray
+"""(N, C) float32: the pooled logits of N records."""
+
+
+class Answer(ABC):
+    """What a task says about one input; subclasses are frozen dataclasses."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer for JSON, in the field names of the ecosystem."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """The outcome of an evaluation.
+
+    Attributes:
+        main: The figure that decides which weights are better; higher is better.
+        evaluation: All figures, for the report; its first metric is the main one.
+        predicted: Predicted class of each record; None where there are no classes.
+    """
+
+    main: float
+    evaluation: Evaluation
+    predicted: list[int] | None = None
+
+
+class Task(ABC):
+    """One kind of work over labelled records.
+
+    Attributes:
+        name: As on the command line.
+        model_class: Network with the head this task needs.
+    """
+
+    name: ClassVar[str]
+    model_class: ClassVar[type[Pretrained]]
+
+    @classmethod
+    @abstractmethod
+    def read(
+        cls, path: str | Path, *, columns: Columns | None, options: Mapping[str, Any], labels_required: bool,
+        warnings: list[str],
+    ) -> list[Record]:  # fmt: skip
+        """Read records of this task from a file; what is worth telling is appended to ``warnings``."""
+
+    @classmethod
+    @abstractmethod
+    def from_records(cls, records: Sequence[Record], options: Mapping[str, Any]) -> Self:
+        """Learn what the task is about, such as its labels, from training records."""
+
+    @classmethod
+    @abstractmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Restore a task from ``litebert.json``."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Return what ``litebert.json`` keeps."""
+
+    @abstractmethod
+    def config_changes(self) -> dict[str, Any]:
+        """Return the model configuration fields the head needs."""
+
+    @abstractmethod
+    def examples(
+        self, records: Sequence[Record], tokenizer: AlbertTokenizer, text: TextSettings, *, count: WindowCount,
+        limit: int | None = None,
+    ) -> list[Example]:  # fmt: skip
+        """Turn records into examples; raises DataError for a label the task does not know."""
+
+    @abstractmethod
+    def logits(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Run a batch: (B, C) logits, one row per record, its windows combined."""
+
+    @abstractmethod
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the sum of the losses of B records."""
+
+    @abstractmethod
+    def chance(self, examples: Sequence[Example]) -> float | None:
+        """Return the mean loss of a model that knows only how often each label occurs; None if that means nothing."""
+
+    @abstractmethod
+    def score(self, logits: Logits, records: Sequence[Record]) -> Score:
+        """Score logits against gold labels with the task's metric."""
+
+    @abstractmethod
+    def answer(self, logits: Logits) -> list[Answer]:
+        """Turn logits into answers."""
+
+    def tune(self, logits: Logits, records: Sequence[Record]) -> Self:
+        """Return the task with thresholds and the like fitted on held-out data; by default itself."""
+        return self
+
+
+class TaskObjective:
+    """A task's loss as the training loop wants it: a mean over examples."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    def weights(self, batch: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return the number of examples."""
+        return {"loss": float(batch["labels"].shape[0])}
+
+    def losses(self, model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the summed loss."""
+        return {"loss": self.task.loss(self.task.logits(model, dict(batch)), batch["labels"])}
+
+
+@torch.inference_mode()
+def predict_logits(
+    task: Task,
+    model: nn.Module,
+    examples: Sequence[Example],
+    *,
+    pad_id: int,
+    device: torch.device | str = "cpu",
+    tokens: int = 4096,
+    autocast: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Logits:
+    """Run a model over examples.
+
+    Args:
+        task: Combines windows.
+        model: In evaluation mode, on ``device``.
+        examples: N examples.
+        pad_id: Id for padding.
+        device: Where to run.
+        tokens: Budget of padded tokens in one pass.
+        autocast: Multiply matrices in bfloat16.
+        progress: Called with the number of examples done.
+
+    Returns:
+        (N, C) float32 in the order of ``examples``.
+    """
+    device = torch.device(device)
+    result: np.ndarray | None = None
+    done = 0
+    for indices, batch in inference_batches(examples, pad_id=pad_id, tokens=tokens):
+        moved = {k: v.to(device) for k, v in batch.items()}
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=autocast):
+            logits = task.logits(model, moved)
+        values = logits.float().cpu().numpy()
+        if result is None:
+            result = np.zeros((len(examples), *values.shape[1:]), dtype=np.float32)
+        result[indices] = values
+        done += len(indices)
+        if progress is not None:
+            progress(done)
+    return result if result is not None else np.zeros((0, 1), dtype=np.float32)

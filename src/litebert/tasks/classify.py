@@ -1,0 +1,264 @@
+"""Classification and regression of one text or a pair: single label, several labels (moderation), a value (similarity).
+
+The head and its losses are Google's ``run_classifier.py``: cross-entropy on the pooled first token, squared error for a value.
+A long text is read in windows; their logits are averaged, or for several labels the highest counts, since one toxic passage makes a
+toxic text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from litebert.checkpoint.pretrained import AlbertForSequenceClassification, Pretrained
+from litebert.errors import ConfigError, DataError, nearest
+from litebert.model.heads import sequence_loss
+from litebert.tasks import scoring
+from litebert.tasks.base import Answer, Logits, Score, Task
+from litebert.tasks.examples import Batch, Example, TextSettings, WindowCount, encode_records
+from litebert.tasks.records import Columns, Record, read_records
+from litebert.text import AlbertTokenizer
+
+Kind = Literal["single", "multi", "regression"]
+
+
+@dataclass(frozen=True)
+class Classification(Answer):
+    """The answer for one text.
+
+    Attributes:
+        label: The most probable label; for a regression, the name of the value.
+        score: Its probability; for a regression, the value.
+        scores: All labels with their probabilities, highest first.
+        labels: For several labels, those whose probability reaches their threshold.
+    """
+
+    label: str
+    score: float
+    scores: tuple[tuple[str, float], ...] = ()
+    labels: tuple[str, ...] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``label`` and ``score`` as transformers does, and the rest beside them."""
+        data: dict[str, Any] = {"label": self.label, "score": self.score}
+        if self.labels is not None:
+            data["labels"] = list(self.labels)
+        if self.scores:
+            data["scores"] = [{"label": name, "score": score} for name, score in self.scores]
+        return data
+
+
+@dataclass(frozen=True)
+class ClassifyTask(Task):
+    """Assign labels or a value.
+
+    Attributes:
+        kind: ``single``, ``multi`` or ``regression``.
+        labels: In the order of the outputs; one name for a regression.
+        metric: Main metric; see ``scoring.py``.
+        thresholds: For several labels, the probability from which each counts.
+    """
+
+    name: ClassVar[str] = "classify"
+    model_class: ClassVar[type[Pretrained]] = AlbertForSequenceClassification
+
+    kind: Kind
+    labels: tuple[str, ...]
+    metric: str
+    thresholds: tuple[float, ...] = field(default=())
+
+    # --- Making and storing -------------------------------------------------------------------------------------------
+
+    @classmethod
+    def read(
+        cls, path: str | Path, *, columns: Columns | None, options: Mapping[str, Any], labels_required: bool,
+        warnings: list[str],
+    ) -> list[Record]:  # fmt: skip
+        """Read records; ``options`` may hold ``kind``."""
+        kind = options.get("kind", "single")
+        return read_records(
+            path, columns=columns, multi_label=kind == "multi", regression=kind == "regression",
+            labels_required=labels_required, warnings=warnings,
+        )  # fmt: skip
+
+    @classmethod
+    def from_records(cls, records: Sequence[Record], options: Mapping[str, Any]) -> Self:
+        """Collect the labels, sorted (numbers by value), unless ``options`` gives ``labels``."""
+        kind = cast(Kind, options.get("kind") or "single")
+        if kind not in ("single", "multi", "regression"):
+            raise ConfigError(f"unknown kind {kind!r}", hint=nearest(str(kind), ("single", "multi", "regression")))
+        metric = str(options.get("metric") or {"single": "accuracy", "multi": "micro_f1", "regression": "spearman"}[kind])
+        if kind == "regression":
+            return cls(kind, ("score",), metric)
+        given = options.get("labels")
+        names = [str(x) for x in given] if given else _collect(records)
+        if len(names) < 2 and kind == "single":
+            raise DataError(
+                f"only one label in the training data: {', '.join(names) or 'none'}",
+                hint="A classifier needs at least two labels; check the label column (--columns label=NAME).",
+            )
+        return cls(kind, tuple(names), metric, (0.5,) * len(names) if kind == "multi" else ())
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Restore from ``litebert.json``."""
+        try:
+            return cls(data["kind"], tuple(data["labels"]), data.get("metric", "accuracy"), tuple(data.get("thresholds", ())))
+        except (KeyError, TypeError) as error:
+            raise ConfigError(f"litebert.json describes no classify task: {error!r} is missing or wrong") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what ``litebert.json`` keeps."""
+        return {
+            "name": self.name, "kind": self.kind, "labels": list(self.labels), "metric": self.metric,
+            "thresholds": list(self.thresholds),
+        }  # fmt: skip
+
+    def config_changes(self) -> dict[str, Any]:
+        """Return the labels, and ``transformers``' name for the kind of problem."""
+        return {"id2label": dict(enumerate(self.labels))}
+
+    @property
+    def problem_type(self) -> str:
+        """What ``transformers`` calls this kind."""
+        return {
+            "single": "single_label_classification",
+            "multi": "multi_label_classification",
+            "regression": "regression",
+        }[self.kind]
+
+    # --- Records to examples ------------------------------------------------------------------------------------------
+
+    def examples(
+        self, records: Sequence[Record], tokenizer: AlbertTokenizer, text: TextSettings, *, count: WindowCount,
+        limit: int | None = None,
+    ) -> list[Example]:  # fmt: skip
+        """Encode texts and labels."""
+        windows = encode_records(records, tokenizer, text, count=count, limit=limit)
+        return [Example(w, self.target(r)) for w, r in zip(windows, records, strict=True)]
+
+    def target(self, record: Record) -> int | float | tuple[float, ...] | None:
+        """Return the class, the value or the row of 0 and 1 that stands for a record's label; None if it has none.
+
+        Raises:
+            DataError: The label is not one the model knows.
+        """
+        if record.label is None:
+            return None
+        if self.kind == "regression":
+            return float(cast(float, record.label))
+        if self.kind == "multi":
+            chosen = record.label if isinstance(record.label, tuple) else (str(record.label),)
+            places = {self._index(label, record) for label in chosen}
+            return tuple(float(i in places) for i in range(len(self.labels)))
+        return self._index(str(record.label), record)
+
+    def _index(self, label: str, record: Record) -> int:
+        try:
+            return self.labels.index(label)
+        except ValueError:
+            raise DataError(
+                f"label {label!r} is not one of the model's {len(self.labels)} labels",
+                hint=nearest(label, self.labels[:50]),
+                line=record.line,
+            ) from None
+
+    # --- Loss ---------------------------------------------------------------------------------------------------------
+
+    def logits(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Return (B, C): the windows of a record averaged, or their highest logit per label for several labels."""
+        out = model(batch["input_ids"], batch["attention_mask"], batch["token_type_ids"])
+        logits = cast(Tensor, out.logits).float()  # (W, C)
+        owner = batch["owner"]
+        records = int(owner[-1]) + 1
+        if records == logits.shape[0]:
+            return logits
+        reduce = "amax" if self.kind == "multi" else "mean"
+        index = owner.unsqueeze(-1).expand_as(logits)
+        return logits.new_zeros(records, logits.shape[1]).scatter_reduce(0, index, logits, reduce, include_self=False)
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the summed loss of Google's ``run_classifier.py``."""
+        return sequence_loss(logits, labels)
+
+    def chance(self, examples: Sequence[Example]) -> float | None:
+        """Return the entropy of the label frequencies, or the variance of the values."""
+        targets = [e.target for e in examples if e.target is not None]
+        if not targets:
+            return None
+        if self.kind == "single":
+            shares = np.array(list(Counter(cast(list[int], targets)).values())) / len(targets)
+            return float(-(shares * np.log(shares)).sum())
+        values = np.array(targets, dtype=np.float64)
+        if self.kind == "regression":
+            return float(values.var())
+        rates = values.mean(axis=0).clip(1e-12, 1 - 1e-12)
+        return float(-(rates * np.log(rates) + (1 - rates) * np.log(1 - rates)).mean())
+
+    # --- Answers and scores -------------------------------------------------------------------------------------------
+
+    def probabilities(self, logits: Logits) -> np.ndarray:
+        """Return (N, C) probabilities: softmax, or a sigmoid per label."""
+        x = logits.astype(np.float64)
+        if self.kind == "multi":
+            return torch.sigmoid(torch.from_numpy(x)).numpy()
+        return torch.softmax(torch.from_numpy(x), dim=-1).numpy()
+
+    def answer(self, logits: Logits) -> list[Answer]:
+        """Return one answer per row."""
+        if self.kind == "regression":
+            return [Classification(self.labels[0], float(row[0])) for row in logits]
+        answers: list[Answer] = []
+        for row in self.probabilities(logits):
+            order = np.argsort(-row, kind="stable")
+            scores = tuple((self.labels[i], float(row[i])) for i in order)
+            chosen = None
+            if self.kind == "multi":
+                chosen = tuple(self.labels[i] for i in order if row[i] >= self.thresholds[i])
+            answers.append(Classification(*scores[0], scores, chosen))
+        return answers
+
+    def score(self, logits: Logits, records: Sequence[Record]) -> Score:
+        """Score against gold labels."""
+        targets = [self.target(r) for r in records]
+        if self.kind == "regression":
+            return scoring.score_regression(self.metric, logits[:, 0], records, cast(list[float], targets))
+        probabilities = self.probabilities(logits)
+        if self.kind == "multi":
+            gold = np.array(targets, dtype=bool)
+            return scoring.score_multi(self.metric, probabilities, records, gold, self.labels, self.thresholds)
+        return scoring.score_single(self.metric, probabilities, records, cast(list[int], targets), self.labels)
+
+    def tune(self, logits: Logits, records: Sequence[Record]) -> Self:
+        """For several labels, choose the threshold per label that gives the best F1 on held-out records."""
+        if self.kind != "multi":
+            return self
+        gold = np.array([self.target(r) for r in records], dtype=bool)
+        found = scoring.best_thresholds(self.probabilities(logits), gold)
+        return replace(self, thresholds=tuple(found))
+
+
+def _collect(records: Sequence[Record]) -> list[str]:
+    names: set[str] = set()
+    for record in records:
+        if isinstance(record.label, tuple):
+            names.update(record.label)
+        elif record.label is not None:
+            names.add(str(record.label))
+
+    def order(name: str) -> tuple[int, float, str]:
+        try:
+            number = float(name)
+        except ValueError:
+            return (1, 0.0, name)
+        return (0, number, name) if math.isfinite(number) else (1, 0.0, name)
+
+    return sorted(names, key=order)

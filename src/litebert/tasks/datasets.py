@@ -1,0 +1,163 @@
+"""Which records a run trains and is judged on: files the user names, or a named benchmark's official files."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from litebert.errors import DataError, UsageError, nearest
+from litebert.tasks.base import Task
+from litebert.tasks.glue import GLUE, GlueTask, glue_files, read_glue
+from litebert.tasks.records import Record, content_hash, parse_columns
+from litebert.tasks.registry import TASKS, task_class
+
+_GLUE_PREFIX = "glue/"
+
+
+@dataclass
+class Splits:
+    """The data of a run.
+
+    Attributes:
+        task: Knows the labels.
+        train: Training records.
+        dev: Held-out records.
+        provenance: Records and sha256 by split.
+        warnings: What the reader found worth telling.
+    """
+
+    task: Task
+    train: list[Record]
+    dev: list[Record]
+    provenance: dict[str, Any]
+    warnings: list[str] = field(default_factory=list)
+
+
+def benchmark_names() -> list[str]:
+    """Return the named benchmarks that have training data of their own."""
+    return [_GLUE_PREFIX + name for name, task in GLUE.items() if task.trainable]
+
+
+def benchmark(name: str) -> GlueTask:
+    """Return the GLUE task of a name such as ``glue/mrpc``.
+
+    Raises:
+        UsageError: No such benchmark.
+    """
+    if not name.startswith(_GLUE_PREFIX) or name.removeprefix(_GLUE_PREFIX) not in GLUE:
+        raise UsageError(f"unknown benchmark {name!r}", hint=nearest(name, benchmark_names()))
+    return GLUE[name.removeprefix(_GLUE_PREFIX)]
+
+
+def glue_options(glue: GlueTask) -> dict[str, Any]:
+    """Return the options of the classify task for a GLUE task: labels in Google's order, official metric."""
+    if glue.regression:
+        return {"kind": "regression", "metric": f"glue/{glue.name}"}
+    return {"kind": "single", "labels": glue.labels, "metric": f"glue/{glue.name}"}
+
+
+def read_splits(
+    name: str, *, train: str | None, dev: str | None, data: str | None, columns: str | None,
+    options: Mapping[str, Any], dev_fraction: float, limit: int | None,
+) -> Splits:  # fmt: skip
+    """Read the data of a run.
+
+    Args:
+        name: Task or benchmark.
+        train: Training file.
+        dev: Held-out file; None to set some training records aside.
+        data: Folder of a benchmark.
+        columns: As on the command line.
+        options: Of the task.
+        dev_fraction: Part to set aside.
+        limit: Most training records.
+
+    Raises:
+        UsageError: A file is missing from the call.
+        DataError: The files are wrong.
+    """
+    if "/" in name:
+        return _benchmark_splits(name, {"train": train, "dev": dev}, data, dev_fraction, limit)
+    if name not in TASKS:
+        raise UsageError(f"unknown task {name!r}", hint=nearest(name, [*TASKS, *benchmark_names()]))
+    if train is None:
+        raise UsageError("no training data", hint="Name a file: --train FILE")
+    kind, found = task_class(name), parse_columns(columns) if columns else None
+    warnings: list[str] = []
+    records = kind.read(train, columns=found, options=options, labels_required=True, warnings=warnings)
+    provenance = {"train": _origin(Path(train), records)}
+    held_out = None
+    if dev is not None:
+        held_out = kind.read(dev, columns=found, options=options, labels_required=True, warnings=warnings)
+        provenance["dev"] = _origin(Path(dev), held_out)
+    task = kind.from_records(records, options)
+    return _assemble(task, records, held_out, dev_fraction, limit, provenance, warnings)
+
+
+def _benchmark_splits(
+    name: str, files: Mapping[str, str | None], data: str | None, dev_fraction: float, limit: int | None
+) -> Splits:
+    glue = benchmark(name)
+    if data is None and files["train"] is None:
+        raise UsageError(f"{name} needs its official files", hint="Name their folder: --data DIR")
+    task = task_class("classify").from_records([], glue_options(glue))
+    warnings: list[str] = []
+    provenance: dict[str, Any] = {}
+    found: dict[str, list[Record] | None] = {}
+    for split, file in files.items():
+        if file is None and data is None:
+            found[split] = None
+            continue
+        found[split] = records = read_glue(glue, data or "", split, file=file, warnings=warnings)
+        paths = [Path(file)] if file is not None else glue_files(glue, data or "", split)
+        provenance[split] = {"records": len(records), "sha256": ", ".join(content_hash(p) for p in paths)}
+    return _assemble(task, found["train"] or [], found["dev"], dev_fraction, limit, provenance, warnings)
+
+
+def _assemble(
+    task: Task, train: list[Record], dev: list[Record] | None, dev_fraction: float, limit: int | None,
+    provenance: dict[str, Any], warnings: list[str],
+) -> Splits:  # fmt: skip
+    if dev is None:
+        train, dev = hold_out(train, dev_fraction)
+        provenance["dev"] = {"records": len(dev), "sha256": provenance["train"]["sha256"], "held_out_of": "train"}
+        warnings.append(f"no dev file: {len(dev)} of {len(train) + len(dev)} training records are held out for evaluation")
+    if limit is not None and limit < len(train):
+        chosen = np.sort(np.random.default_rng(0).permutation(len(train))[:limit])
+        train = [train[i] for i in chosen]
+        warnings.append(f"training on {limit} records only (limit)")
+    return Splits(task, train, dev, provenance, warnings)
+
+
+def hold_out(records: Sequence[Record], fraction: float) -> tuple[list[Record], list[Record]]:
+    """Split records into a larger and a smaller part, each label in both as far as possible; always the same split.
+
+    Args:
+        records: At least two.
+        fraction: Part that is held out.
+
+    Raises:
+        DataError: Too few records.
+    """
+    if len(records) < 2:
+        raise DataError(f"{len(records)} records are too few to hold some out", hint="Name a dev file: --dev FILE")
+    generator = np.random.default_rng(0)
+    by_label: dict[Any, list[int]] = defaultdict(list)
+    for index, record in enumerate(records):
+        by_label[record.label if isinstance(record.label, str) else ""].append(index)
+    held: set[int] = set()
+    for indices in by_label.values():
+        shuffled = generator.permutation(indices)
+        held.update(int(i) for i in shuffled[: round(fraction * len(indices))])
+    if not held:
+        held = {int(generator.integers(len(records)))}
+    return [r for i, r in enumerate(records) if i not in held], [r for i, r in enumerate(records) if i in held]
+
+
+def _origin(path: Path, records: Sequence[Record]) -> dict[str, Any]:
+    return {"records": len(records), "file": path.name, "sha256": content_hash(path) if path.is_file() else ""}

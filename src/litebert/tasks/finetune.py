@@ -1,0 +1,332 @@
+"""Fine-tune a model on labelled records: one program for every task.
+
+Read data -> learn labels -> encode -> for each seed: train, keep the best on dev -> score -> write the model, the figures, the report.
+Interrupted at any point it goes on with ``resume``; a finished seed is not run again.
+"""
+
+from __future__ import annotations
+
+import logging
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from litebert import files
+from litebert.checkpoint.pretrained import AlbertTokenizer, Pretrained, check_vocabulary, read_source
+from litebert.checkpoint.reference import located
+from litebert.checkpoint.source import Source
+from litebert.config import AlbertConfig
+from litebert.errors import UsageError
+from litebert.tasks import run_report
+from litebert.tasks.base import Score, Task, TaskObjective, predict_logits
+from litebert.tasks.datasets import Splits, read_splits
+from litebert.tasks.examples import Example, TextSettings, TrainingBatches, WindowCount
+from litebert.tasks.model_folder import save_task_model
+from litebert.text import AlbertTokenizer as Tokenizer
+from litebert.train.checkpoints import seed_everything
+from litebert.train.guardian import advice
+from litebert.train.loop import EvaluationResult, Trainer
+from litebert.train.precision import uses_bfloat16
+from litebert.train.run_folder import RunFolder, environment
+from litebert.train.settings import Settings, TrainingSettings
+from litebert.train.tracking import MetricsFile, Tracker
+
+logger = logging.getLogger("litebert")
+
+
+class FinetuneSettings(Settings):
+    """Everything a fine-tuning run depends on."""
+
+    task: str = "classify"
+    """Task, or a named benchmark such as glue/mrpc."""
+    model: str
+    """Model reference to start from; random:PRESET for random weights."""
+    train: str | None = None
+    """File with training records."""
+    dev: str | None = None
+    """File with held-out records; default: a tenth of the training records, set aside by seed 0."""
+    data: str | None = None
+    """Folder with a benchmark's official files."""
+    columns: str | None = None
+    """Columns as text=...,pair=...,label=...; default: guessed."""
+    options: dict[str, Any] = {}
+    """Options of the task: kind (single, multi, regression), labels, metric."""
+    config: dict[str, Any] = {}
+    """Model configuration fields to change, such as hidden_dropout_prob."""
+    dev_fraction: float = 0.1
+    """Part of the training records held out when there is no dev file."""
+    limit: int | None = None
+    """Use only so many training records, drawn by seed 0."""
+    attention: str = "sdpa"
+    """Attention backend: eager, sdpa or packed."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ...; auto takes a GPU when there is one."""
+    text: TextSettings = TextSettings()
+    """How texts become token ids."""
+    training: TrainingSettings = TrainingSettings()
+    """How to optimise."""
+
+
+@dataclass
+class Prepared:
+    """A run with its data read and encoded, before any training."""
+
+    settings: FinetuneSettings
+    source: Source
+    tokenizer: Tokenizer
+    task: Task
+    splits: Splits
+    train: list[Example]
+    dev: list[Example]
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of one seed."""
+        per_epoch = -(-len(self.train) // self.settings.training.batch_size)
+        return self.settings.training.total_steps(per_epoch)
+
+    @property
+    def mean_tokens(self) -> float:
+        """Mean tokens of a training example."""
+        return float(np.mean([e.tokens * len(e.windows) for e in self.train]))
+
+
+@dataclass
+class SeedResult:
+    """What one seed reached on dev."""
+
+    seed: int
+    score: Score
+    best_step: int
+    steps: int
+    seconds: float
+    restarts: int
+    finished: str
+    warnings: list[str]
+
+    def row(self) -> dict[str, Any]:
+        """Return the figures of this seed for the report and ``litebert.json``."""
+        return {
+            "seed": self.seed, **self.score.evaluation.metrics, "best_step": self.best_step, "steps": self.steps,
+            "seconds": round(self.seconds, 1), "restarts": self.restarts, "finished": self.finished,
+        }  # fmt: skip
+
+
+@dataclass
+class FinetuneResult:
+    """The outcome of all seeds.
+
+    Attributes:
+        folder: Holds the model and the report.
+        seeds: One result per seed, in order.
+        kept: Seed whose weights were kept.
+        median: Median over the seeds of each metric.
+        warnings: What the user should know.
+    """
+
+    folder: Path
+    seeds: list[SeedResult]
+    kept: int
+    median: dict[str, float]
+    warnings: list[str]
+
+
+_PRETRAINED_RATES = ((2000, 1e-5), (1000, 1e-5), (700, 2e-5), (300, 8e-5), (0, 2e-4))
+_RANDOM_RATES = ((1000, 2e-5), (700, 1e-4), (300, 3e-4), (0, 1e-3))
+"""Learning rates by hidden size: Table 14 for released sizes, more for smaller ones; random weights stand more than trained ones."""
+
+
+def with_suggestions(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill in a learning rate that suits the model's size where the user gave none.
+
+    Args:
+        data: Settings as merged from recipe and flags.
+    """
+    training = dict(data.get("training") or {})
+    if "learning_rate" in training or not isinstance(data.get("model"), str):
+        return dict(data)
+    with located(data["model"]) as place:
+        config = place.config or (AlbertConfig.from_json_file(place.config_file) if place.config_file else None)
+        rates = _RANDOM_RATES if place.kind == "random" else _PRETRAINED_RATES
+    hidden = config.hidden_size if config else 768
+    training["learning_rate"] = next(rate for size, rate in rates if hidden >= size)
+    return {**data, "training": training}
+
+
+# --- Preparing ----------------------------------------------------------------------------------------------------------
+
+
+def prepare(settings: FinetuneSettings) -> Prepared:
+    """Read the model, the data and encode them; nothing is written.
+
+    Raises:
+        LitebertError: Whatever is wrong with model, data or settings.
+    """
+    splits = read_splits(
+        settings.task, train=settings.train, dev=settings.dev, data=settings.data, columns=settings.columns,
+        options=settings.options, dev_fraction=settings.dev_fraction, limit=settings.limit,
+    )  # fmt: skip
+    task = splits.task
+    source = read_source(settings.model, **{**settings.config, **task.config_changes()})
+    tokenizer = AlbertTokenizer.from_pretrained(settings.model)
+    check_vocabulary(tokenizer, source.config)
+    if settings.text.max_length > source.config.max_position_embeddings:
+        raise UsageError(
+            f"text.max_length={settings.text.max_length} exceeds the model's {source.config.max_position_embeddings} positions"
+        )
+    count = WindowCount()
+    train = task.examples(splits.train, tokenizer, settings.text, count=count, limit=settings.text.max_windows)
+    dev = task.examples(splits.dev, tokenizer, settings.text, count=count)
+    warnings = [*splits.warnings, *source.notes]
+    if count.windowed:
+        warnings.append(f"{count.windowed} texts are longer than {settings.text.max_length} tokens and are read in windows")
+    if count.truncated:
+        warnings.append(f"{count.truncated} texts were cut for training (text.long_text, text.max_windows)")
+    return Prepared(settings, source, tokenizer, task, splits, train, dev, warnings)
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device for a name; ``auto`` is a GPU when there is one.
+
+    Raises:
+        UsageError: No such device, or it is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise UsageError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}", hint="Try --device cpu.") from error
+    return device
+
+
+# --- Running ------------------------------------------------------------------------------------------------------------
+
+
+def finetune(
+    prepared: Prepared, out: str | Path, *, resume: bool = False, force: bool = False, progress: bool = True
+) -> FinetuneResult:
+    """Run all seeds and write the model folder, the figures and the report.
+
+    Args:
+        prepared: From ``prepare``.
+        out: Run folder; it becomes the model folder too.
+        resume: Go on with the run that is there.
+        force: Replace the run that is there.
+        progress: Show a progress line on a terminal.
+
+    Raises:
+        Interrupted: Ctrl-C; the state is saved.
+    """
+    settings = prepared.settings
+    folder = RunFolder(out, settings.model_dump(mode="json"), resume=resume, force=force)
+    device = choose_device(settings.device)
+    results: list[SeedResult] = []
+    best: tuple[SeedResult, Pretrained] | None = None
+    seeds = range(settings.training.seed, settings.training.seed + settings.training.seeds)
+    for seed in seeds:
+        result, model = _run_seed(prepared, folder, seed, device, resume=resume, progress=progress)
+        results.append(result)
+        if best is None or result.score.main > best[0].score.main:
+            best = (result, model)
+    assert best is not None
+    return _conclude(prepared, folder, results, *best)
+
+
+def _run_seed(
+    prepared: Prepared, folder: RunFolder, seed: int, device: torch.device, *, resume: bool, progress: bool
+) -> tuple[SeedResult, Pretrained]:
+    settings, task = prepared.settings, prepared.task
+    seed_everything(seed)  # a new head differs from seed to seed
+    model = task.model_class.from_source(prepared.source, attention=settings.attention, device=device)
+    loaded = len(model.load_report.loaded) if model.load_report else None
+    early = advice(
+        prepared.source.config, learning_rate=settings.training.learning_rate,
+        pretrained=prepared.source.origin != "random", loaded=loaded,
+    )  # fmt: skip
+    body = model.albert if hasattr(model, "albert") else model
+    body.encoder.gradient_checkpointing = settings.training.gradient_checkpointing  # type: ignore[union-attr]
+    pad_id = prepared.tokenizer.pad_id
+    batches = TrainingBatches(
+        prepared.train, batch_size=settings.training.batch_size, micro_batch_size=settings.training.micro_batch_size,
+        pad_id=pad_id, seed=seed,
+    )  # fmt: skip
+    autocast = uses_bfloat16(settings.training.precision, device)
+
+    def evaluate(trained: torch.nn.Module) -> EvaluationResult:
+        logits = predict_logits(task, trained, prepared.dev, pad_id=pad_id, device=device, autocast=autocast)
+        score = task.score(logits, prepared.splits.dev)
+        gold = len({e.target for e in prepared.dev}) if score.predicted is not None else 0
+        return EvaluationResult(score.evaluation.metrics, score.main, score.predicted, gold)
+
+    with Tracker(folder.path, seed=seed, progress=progress, label=f"seed {seed}") as tracker:
+        for warning in early if seed == settings.training.seed else []:
+            tracker.say(f"warning: {warning}")
+        trainer = Trainer(
+            model, settings.training, batches, TaskObjective(task), tracker=tracker, folder=folder.checkpoints(seed),
+            evaluate=evaluate, seed=seed, chance=task.chance(prepared.train), device=device,
+            resume_hint=f"Everything up to here is saved. Add --resume to the same command to go on ({folder.path}).",
+        )  # fmt: skip
+        outcome = trainer.run(resume=resume)
+    trainer.save()  # a finished seed is skipped on resume, its best weights are beside
+    logits = predict_logits(task, model, prepared.dev, pad_id=pad_id, device=device, autocast=False)
+    score = task.score(logits, prepared.splits.dev)
+    result = SeedResult(
+        seed, score, outcome.best_step or outcome.step, outcome.step, outcome.seconds, outcome.restarts, outcome.finished,
+        [*early, *outcome.warnings],
+    )  # fmt: skip
+    return result, model
+
+
+# --- Concluding ---------------------------------------------------------------------------------------------------------
+
+
+def _conclude(
+    prepared: Prepared, folder: RunFolder, results: Sequence[SeedResult], kept: SeedResult, model: Pretrained
+) -> FinetuneResult:
+    pad_id = prepared.tokenizer.pad_id
+    device = next(model.parameters()).device
+    logits = predict_logits(prepared.task, model, prepared.dev, pad_id=pad_id, device=device)
+    task = prepared.task.tune(logits, prepared.splits.dev)
+    score = task.score(logits, prepared.splits.dev)
+    names = list(score.evaluation.metrics)
+    median = {n: statistics.median(r.score.evaluation.metrics[n] for r in results) for n in names}
+    warnings = list(dict.fromkeys([*prepared.warnings, *(w for r in results for w in r.warnings)]))
+    provenance = _provenance(prepared, results, kept, score, median)
+    save_task_model(folder.path, task, model, prepared.tokenizer, prepared.settings.text, provenance=provenance)
+    report = run_report.build(
+        prepared.settings.model_dump(mode="json"), task.to_dict(), provenance, score.evaluation,
+        [r.row() for r in results], MetricsFile(folder.metrics).rows(), warnings, folder.path,
+    )  # fmt: skip
+    files.write_text(folder.report, report)
+    for result in results:
+        for state in folder.checkpoints(result.seed).glob("step-*.pt"):
+            if result is not kept and len(results) > 1:
+                state.unlink(missing_ok=True)
+    return FinetuneResult(folder.path, list(results), kept.seed, median, warnings)
+
+
+def _provenance(
+    prepared: Prepared, results: Sequence[SeedResult], kept: SeedResult, score: Score, median: Mapping[str, float]
+) -> dict[str, Any]:
+    env = environment()
+    scores = [r.score.main for r in results]
+    note = f"One seed ({kept.seed})."
+    if len(results) > 1:
+        note = (
+            f"Seed {kept.seed}, the best of {len(results)} on dev; median {statistics.median(scores):.4f}, "
+            f"range {min(scores):.4f} to {max(scores):.4f}."
+        )
+    return {
+        "version": env["packages"].get("litebert", ""), "model": prepared.settings.model,
+        "load": prepared.source.origin, "task": prepared.settings.task, "recipe": prepared.settings.model_dump(mode="json"),
+        "data": prepared.splits.provenance, "metrics": dict(score.evaluation.metrics), "median": dict(median),
+        "seeds": [r.row() for r in results], "kept_seed": kept.seed, "seeds_note": note, "environment": env,
+    }  # fmt: skip

@@ -1,0 +1,160 @@
+"""The folder a fine-tuned model lives in: weights, vocabulary, task, provenance, model card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from litebert import files
+from litebert.checkpoint.pretrained import (
+    FORMAT_VERSION,
+    AlbertTokenizer,
+    Pretrained,
+    check_vocabulary,
+    read_source,
+)
+from litebert.errors import CheckpointError
+from litebert.tasks.base import Task
+from litebert.tasks.examples import TextSettings
+from litebert.tasks.registry import task_class, task_from_info
+from litebert.text import AlbertTokenizer as Tokenizer
+
+
+@dataclass
+class TaskModel:
+    """A network with everything it needs to answer.
+
+    Attributes:
+        task: What it answers.
+        model: In evaluation mode.
+        tokenizer: Its vocabulary.
+        text: How its texts were cut in training.
+        info: Contents of ``litebert.json``.
+    """
+
+    task: Task
+    model: Pretrained
+    tokenizer: Tokenizer
+    text: TextSettings
+    info: Mapping[str, Any]
+
+
+def save_task_model(
+    folder: Path, task: Task, model: Pretrained, tokenizer: Tokenizer, text: TextSettings, *, provenance: Mapping[str, Any]
+) -> None:
+    """Write a folder that loads in LiteBERT and in ``transformers``; the file that makes it a task model comes last.
+
+    Args:
+        folder: Made if missing.
+        task: With labels and thresholds.
+        model: With weights.
+        tokenizer: Its vocabulary.
+        text: How its texts are cut.
+        provenance: Data hashes, recipe, metrics, code version.
+    """
+    (folder / "litebert.json").unlink(missing_ok=True)
+    tokenizer.save_pretrained(folder)
+    model.save_pretrained(folder)
+    files.write_text(folder / "README.md", model_card(task, model, provenance))
+    info = {
+        "format_version": FORMAT_VERSION, "task": task.to_dict(), "text": text.model_dump(), "provenance": dict(provenance),
+    }  # fmt: skip
+    files.write_json(folder / "litebert.json", info)
+
+
+def load_task_model(
+    reference: str | Path, *, task: str | None = None, device: torch.device | str = "cpu", attention: str = "sdpa"
+) -> TaskModel:
+    """Load a fine-tuned model from any model reference.
+
+    Args:
+        reference: Usually the folder ``finetune`` wrote.
+        task: Name of the task, for folders of other tools; its labels then come from the configuration.
+        device: Where the parameters go.
+        attention: Backend.
+
+    Raises:
+        ConfigError: The folder names no task and none was given.
+        CheckpointError: The head is missing.
+    """
+    source = read_source(reference)
+    if task is not None and not isinstance(source.info.get("task"), Mapping):
+        found = _task_of_foreign_folder(task, source.config.labels, str(source.config.extra.get("problem_type") or ""))
+    else:
+        found = task_from_info(source.info, model=str(reference))
+        if task is not None and found.name != task:
+            raise CheckpointError(f"{reference} was fine-tuned for {found.name!r}, not for {task!r}", path=source.path)
+    model = found.model_class.from_source(source, device=device, attention=attention)
+    if model.load_report is None or model.load_report.new_parts:
+        raise CheckpointError(
+            f"{reference} has no trained head for {found.name!r}",
+            hint="Fine-tune it first: litebert finetune " + found.name + " --model MODEL --train FILE --out DIR",
+            path=source.path,
+        )
+    tokenizer = AlbertTokenizer.from_pretrained(reference)
+    check_vocabulary(tokenizer, source.config)
+    longest = source.config.max_position_embeddings
+    text = TextSettings(**source.info["text"]) if "text" in source.info else TextSettings(max_length=longest)
+    return TaskModel(found, model, tokenizer, text, source.info)
+
+
+_FOREIGN_KINDS = {"regression": "regression", "multi_label_classification": "multi"}
+
+
+def _task_of_foreign_folder(name: str, labels: tuple[str, ...], problem_type: str) -> Task:
+    kind = _FOREIGN_KINDS.get(problem_type, "regression" if len(labels) == 1 else "single")
+    return task_class(name).from_records([], {"kind": kind, "labels": labels})
+
+
+def model_card(task: Task, model: Pretrained, provenance: Mapping[str, Any]) -> str:
+    """Return the README of a model folder, in the hub's format."""
+    metrics = provenance.get("metrics", {})
+    rows = "\n".join(f"| {name} | {value:.4f} |" for name, value in metrics.items() if isinstance(value, float))
+    data = provenance.get("data", {})
+    sources = "\n".join(f"- {name}: {d.get('records')} records, sha256 `{d.get('sha256')}`" for name, d in data.items())
+    details = task.to_dict()
+    labels = ", ".join(f"`{label}`" for label in details.get("labels", []))
+    return f"""---
+library_name: litebert
+tags: [albert, litebert, {task.name}]
+pipeline_tag: text-classification
+---
+
+# {task.name} model
+
+An ALBERT encoder with {model.num_parameters():,} parameters (one block of weights, applied again and again), fine-tuned by LiteBERT
+{provenance.get("version", "")} for `{task.name}` from `{provenance.get("model", "")}`.
+
+Outputs: {labels}
+
+## Use
+
+```python
+import litebert
+
+answer = litebert.load("PATH/TO/THIS/FOLDER")("some text")
+```
+
+The folder also loads in `transformers`.
+
+## Figures on held-out data
+
+| metric | value |
+|---|---|
+{rows}
+
+{provenance.get("seeds_note", "")}
+
+## Data
+
+{sources}
+
+## Limits
+
+Scores hold for data like those above. The text is lower-cased and stripped of accents by the English vocabulary. No check for bias
+was made.
+"""

@@ -1,0 +1,494 @@
+"""Labelled and unlabelled examples out of the files people have.
+
+Which column is the text, the second text and the label is recognised by common names or set with ``--columns``; what a label
+may be depends on the task: one name, several, or a number. The files themselves are read in ``rows.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from litebert.errors import DataError, LitebertError, UsageError, nearest
+from litebert.tasks.rows import FORMATS, STDIN, Row, Table, content_hash, open_table
+
+__all__ = ["FORMATS", "STDIN", "Columns", "Record", "content_hash", "iter_records", "parse_columns", "read_records"]
+
+Key = str | int
+Label = str | float | tuple[str, ...]
+
+# Pairs come first: "question" alone is a text, "question" beside "sentence" is the first half of a pair.
+_PAIRS = (
+    ("sentence1", ("sentence2",)),
+    ("sentence_a", ("sentence_b",)),
+    ("text1", ("text2",)),
+    ("text_a", ("text_b",)),
+    ("premise", ("hypothesis",)),
+    ("question1", ("question2",)),
+    ("#1 string", ("#2 string",)),
+    ("text", ("text_pair", "pair")),
+    ("query", ("passage", "document", "answer", "text")),
+    ("question", ("passage", "sentence", "answer", "context", "document")),
+)
+_TEXTS: tuple[str, ...] = (
+    "text",
+    "sentence",
+    "sentence1",
+    "question",
+    "premise",
+    "utterance",
+    "review",
+    "tweet",
+    "content",
+    "query",
+)
+_TEXTS += ("document", "passage", "comment", "message", "title", "body")
+_LABELS: tuple[str, ...] = (
+    "label",
+    "labels",
+    "gold_label",
+    "gold",
+    "category",
+    "class",
+    "intent",
+    "target",
+    "sentiment",
+    "emotion",
+)
+_LABELS += ("topic", "is_duplicate", "quality", "score", "similarity", "rating")
+_SCORES = ("score", "similarity", "rating", "relatedness_score")
+_IDS = ("id", "index", "idx", "guid", "uid", "pair_id", "pairid")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One example.
+
+    Args:
+        text: The text, exactly as in the file.
+        pair: The second text of a pair.
+        label: A name, a number (regression), several names (multi-label), or None when there is none.
+        id: The example's own identifier.
+        line: Where it starts in the file, counted from 1; in JSON arrays and Parquet the position of the item.
+        extra: The other columns, when they were asked for.
+    """
+
+    text: str
+    pair: str | None = None
+    label: Label | None = None
+    id: str | int | None = None
+    line: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which column means what: names, or positions from 0 for a file without a header row.
+
+    Args:
+        text: The text.
+        pair: The second text.
+        label: The label; several columns hold 0 or 1 each and are named after a label.
+        id: The identifier.
+    """
+
+    text: Key | None = None
+    pair: Key | None = None
+    label: Key | tuple[Key, ...] | None = None
+    id: Key | None = None
+
+    def keys(self) -> list[Key]:
+        """Return every column that is set."""
+        labels = self.label if isinstance(self.label, tuple) else (self.label,)
+        return [key for key in (self.text, self.pair, *labels, self.id) if key is not None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Options:
+    multi_label: bool
+    regression: bool
+    labels_required: bool
+    keep_empty: bool
+    keep_extra: bool
+    header: bool | None
+
+
+def parse_columns(spec: str) -> Columns:
+    """Read a ``--columns`` value such as ``text=review,label=stars`` or ``text=1,label=0`` (positions, no header row).
+
+    Args:
+        spec: Comma-separated ``role=column``; roles are ``text``, ``pair``, ``label``, ``id``. ``label=a|b|c`` names one
+            0/1 column per label.
+
+    Returns:
+        The columns.
+
+    Raises:
+        UsageError: An unknown role, a role twice, or a part without ``=``.
+    """
+    found: dict[str, Any] = {}
+    for part in spec.split(","):
+        role, equals, column = (piece.strip() for piece in part.partition("="))
+        if not equals or not column:
+            raise UsageError(
+                f"--columns has {part!r} where role=column is expected",
+                hint="Example: --columns text=review,label=stars",
+            )
+        if role not in ("text", "pair", "label", "id"):
+            raise UsageError(f"--columns has no role {role!r}", hint=nearest(role, ("text", "pair", "label", "id")))
+        if role in found:
+            raise UsageError(f"--columns sets {role!r} twice", hint="Several label columns are written label=a|b|c.")
+        keys = tuple(_key(item) for item in column.split("|")) if role == "label" else (_key(column),)
+        found[role] = keys if len(keys) > 1 else keys[0]
+    return Columns(**found)
+
+
+def read_records(
+    path: str | Path,
+    *,
+    columns: Columns | None = None,
+    format: str | None = None,
+    multi_label: bool = False,
+    regression: bool = False,
+    labels_required: bool = True,
+    header: bool | None = None,
+    keep_empty: bool = False,
+    keep_extra: bool = False,
+    warnings: list[str] | None = None,
+) -> list[Record]:
+    """Read all examples of a file.
+
+    Args:
+        path: The file, or ``-`` for standard input (JSON Lines if it begins with ``{``, else plain lines).
+        columns: What the columns mean; what is left out is recognised by its name.
+        format: One of ``FORMATS`` where the suffix does not tell. A ``.txt`` file with ``columns`` is read as TSV.
+        multi_label: Labels are JSON lists, or names separated by ``|`` or ``;``, or one 0/1 column each.
+        regression: Labels are finite numbers.
+        labels_required: Refuse a row without a label.
+        header: Whether the first row names the columns; by default yes unless ``columns`` holds positions.
+        keep_empty: Keep rows without text (prediction has to answer each row) instead of skipping them.
+        keep_extra: Keep the other columns in ``Record.extra``.
+        warnings: Receives a sentence for each kind of thing that was skipped or replaced.
+
+    Returns:
+        The records in the file's order.
+
+    Raises:
+        DataError: The file is missing, damaged, not UTF-8, ragged, without usable rows, or a value is wrong.
+        UsageError: The format or a column cannot be what was asked for.
+        MachineError: The compression is not supported here.
+    """
+    return list(
+        iter_records(
+            path,
+            columns=columns,
+            format=format,
+            multi_label=multi_label,
+            regression=regression,
+            labels_required=labels_required,
+            header=header,
+            keep_empty=keep_empty,
+            keep_extra=keep_extra,
+            warnings=warnings,
+        )
+    )
+
+
+def iter_records(
+    path: str | Path,
+    *,
+    columns: Columns | None = None,
+    format: str | None = None,
+    multi_label: bool = False,
+    regression: bool = False,
+    labels_required: bool = True,
+    header: bool | None = None,
+    keep_empty: bool = False,
+    keep_extra: bool = False,
+    warnings: list[str] | None = None,
+) -> Iterator[Record]:
+    """Yield the examples of a file one by one; arguments and errors as in :func:`read_records`."""
+    columns = columns or Columns()
+    if multi_label and regression:
+        raise UsageError(
+            "labels cannot be several names and a number at once", hint="Choose multi-label or regression."
+        )
+    if format is not None and format not in FORMATS:
+        raise UsageError(f"unknown data format {format!r}", hint=nearest(format, FORMATS))
+    options = _Options(
+        multi_label=multi_label,
+        regression=regression,
+        labels_required=labels_required,
+        keep_empty=keep_empty,
+        keep_extra=keep_extra,
+        header=header,
+    )
+    return _records(path, format, columns, options, warnings if warnings is not None else [])
+
+
+# Columns --------------------------------------------------------------------------------------------------------------
+
+
+def _key(text: str) -> Key:
+    return int(text) if text.isascii() and text.isdigit() else text
+
+
+def _guess(names: Iterable[str], options: _Options) -> Columns:
+    by_name = {name.strip().lower(): name for name in reversed(list(names))}
+
+    def first(candidates: Iterable[str]) -> str | None:
+        return next((by_name[name] for name in candidates if name in by_name), None)
+
+    text, pair = next(
+        ((by_name[a], first(b)) for a, b in _PAIRS if a in by_name and first(b) is not None), (first(_TEXTS), None)
+    )
+    labels = (*_SCORES, *_LABELS) if options.regression else ("labels", *_LABELS) if options.multi_label else _LABELS
+    return Columns(text, pair, first(labels), first(_IDS))
+
+
+def _place(table: Table, wanted: Key) -> Key:
+    """Return the position (or the key, for JSON and Parquet) of a column the user named."""
+    if isinstance(wanted, int):
+        if table.keyed:
+            raise UsageError(f"{table.name} has named columns, not positions", hint=nearest("", table.names or ()))
+        if wanted >= table.width:
+            raise DataError(
+                f"{table.name} has no column {wanted}",
+                hint=f"It has {table.width}, counted from 0.",
+                path=table.name,
+                line=1,
+            )
+        return wanted
+    names = table.names or []
+    if wanted not in names:
+        alike = [name for name in names if name.strip().lower() == wanted.strip().lower()]
+        if len(alike) != 1:
+            raise DataError(
+                f"{table.name} has no column {wanted!r}", hint=nearest(wanted, names), path=table.name, line=1
+            )
+        wanted = alike[0]
+    if names.count(wanted) > 1:
+        raise DataError(
+            f"{table.name} has {names.count(wanted)} columns named {wanted!r}",
+            hint="Rename one, or give positions.",
+            path=table.name,
+            line=1,
+        )
+    return wanted if table.keyed else names.index(wanted)
+
+
+def _chosen(table: Table, columns: Columns, options: _Options) -> Columns:
+    """Return the position of every column, the user's first, then what the names tell."""
+    if table.names is not None:
+        guess = _guess(table.names, options)
+        if columns.text is None:
+            taken = {columns.pair, columns.label}
+            columns = replace(
+                columns, text=None if guess.text in taken else guess.text, pair=columns.pair or guess.pair
+            )
+        if columns.label is None and guess.label not in (columns.text, columns.pair):
+            columns = replace(columns, label=guess.label)
+        columns = replace(columns, id=guess.id if columns.id is None else columns.id)
+    _refuse_unknown(table, columns, options)
+    label = columns.label
+    places = tuple(_place(table, key) for key in label) if isinstance(label, tuple) else _optional(table, label)
+    return Columns(_optional(table, columns.text), _optional(table, columns.pair), places, _optional(table, columns.id))
+
+
+def _optional(table: Table, key: Key | None) -> Key | None:
+    return None if key is None else _place(table, key)
+
+
+def _refuse_unknown(table: Table, columns: Columns, options: _Options) -> None:
+    missing = "text" if columns.text is None else "label" if columns.label is None and options.labels_required else None
+    if isinstance(columns.label, tuple) and not options.multi_label:
+        raise UsageError(
+            "several label columns make a multi-label task", hint="Name one label column, or set multi-label."
+        )
+    if missing is None:
+        return
+    if table.names is None:
+        raise DataError(
+            f"{table.name}: which column is the {missing} is not known",
+            hint=f"Add {missing}=POSITION to --columns, 0 to {table.width - 1}.",
+            path=table.name,
+            line=1,
+        )
+    shown = ", ".join(repr(name if len(name) <= 40 else name[:37] + "...") for name in table.names[:20])
+    raise DataError(
+        f"{table.name} has no column recognised as {missing}; its columns are {shown or '(none)'}",
+        hint=f"Name it: --columns {missing}=NAME. Without a header row give positions: --columns text=0,label=1.",
+        path=table.name,
+        line=1,
+    )
+
+
+# Rows to records ------------------------------------------------------------------------------------------------------
+
+
+def _records(
+    path: str | Path, format: str | None, columns: Columns, options: _Options, warnings: list[str]
+) -> Iterator[Record]:
+    given = columns.keys()
+    header = options.header
+    if header is None:
+        header = not given or any(isinstance(key, str) for key in given)
+    table = open_table(path, format=format, header=header, columned=bool(given))
+    places = _chosen(table, columns, options) if table.width else Columns()
+    empty: list[int] = []
+    replaced: list[int] = []
+    count = 0
+    for line, row in table.rows:
+        try:
+            record = _record(table, row, line, places, options)
+        except LitebertError as error:
+            error.path, error.line = table.name, line
+            raise
+        if not record.text.strip() or (record.pair is not None and not record.pair.strip()):
+            empty.append(line)
+            if not options.keep_empty:
+                continue
+        count += 1
+        yield _without_surrogates(record, replaced)
+    if not options.keep_empty:
+        _warn(warnings, table.name, empty, "without text skipped")
+    _warn(warnings, table.name, replaced, "with unpaired surrogates (halves of characters), replaced by U+FFFD")
+    if not count:
+        skipped = f"; {len(empty)} rows have no text" if empty else ""
+        raise DataError(f"{table.name} has no usable rows{skipped}", hint="Check the text column.", path=table.name)
+
+
+def _warn(warnings: list[str], name: str, lines: list[int], what: str) -> None:
+    if lines:
+        rows = "1 row" if len(lines) == 1 else f"{len(lines)} rows"
+        warnings.append(f"{name}: {rows} {what} (first: line {lines[0]})")
+
+
+def _record(table: Table, row: Row, line: int, places: Columns, options: _Options) -> Record:
+    def cell(key: Key | None) -> Any:
+        if key is None:
+            return None
+        return row.get(str(key)) if isinstance(row, Mapping) else row[int(key)]
+
+    if table.keyed and isinstance(row, Mapping) and places.text not in row:
+        raise DataError(f"line {line} of {table.name} has no {places.text!r}", hint=nearest(str(places.text), row))
+    where = f"line {line} of {table.name}"
+    key = places.label
+    label: Label | None
+    if isinstance(key, tuple):
+        flags = {_column_name(table, one): cell(one) for one in key}
+        label = tuple(name for name, value in flags.items() if _flag(value, name, where))
+    else:
+        label = None if key is None else _label(cell(key), where, options)
+    if label is None and options.labels_required:
+        raise DataError(f"{where} has no label", hint="Every row needs one here.")
+    pair = None if places.pair is None else _text(cell(places.pair), where)
+    extra = _extra(table, row, places) if options.keep_extra else {}
+    return Record(_text(cell(places.text), where), pair, label, _identifier(cell(places.id)), line, extra)
+
+
+def _column_name(table: Table, key: Key) -> str:
+    return str(key if table.names is None or isinstance(key, str) else table.names[key])
+
+
+def _extra(table: Table, row: Row, places: Columns) -> dict[str, Any]:
+    used = set(places.keys())
+    if isinstance(row, Mapping):
+        return {key: value for key, value in row.items() if key not in used}
+    names = table.names or [str(i) for i in range(table.width)]
+    return {name: row[i] for i, name in enumerate(names) if i not in used}
+
+
+def _text(value: Any, where: str) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise DataError(
+            f"{where}: the text is a {type(value).__name__} ({value!r:.40}), not a string", hint="Quote it."
+        )
+    return value
+
+
+def _identifier(value: Any) -> str | int | None:
+    return value if value is None or (isinstance(value, int) and not isinstance(value, bool)) else str(value)
+
+
+def _without_surrogates(record: Record, lines: list[int]) -> Record:
+    # JSON can spell half a surrogate pair, which is no character and which no tokenizer can encode.
+    if record.text.isascii() and (record.pair is None or record.pair.isascii()):
+        return record
+    texts = [record.text, record.pair]
+    cleaned = [None if text is None else re.sub("[\ud800-\udfff]", "\ufffd", text) for text in texts]
+    if cleaned == texts:
+        return record
+    lines.append(record.line or 0)
+    return replace(record, text=cleaned[0] or "", pair=cleaned[1])
+
+
+# Labels ---------------------------------------------------------------------------------------------------------------
+
+
+def _label(value: Any, where: str, options: _Options) -> Label | None:
+    if options.multi_label:
+        return None if value is None else _several(value, where)
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    if options.regression:
+        return _number(value, where)
+    if isinstance(value, float) and math.isnan(value):  # how tables of numbers write "missing"
+        return None
+    return _name(value, where)
+
+
+def _name(value: Any, where: str) -> str:
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():  # a column of integers with gaps comes back as floats
+        value = int(value)
+    if isinstance(value, int | float):
+        return str(value)
+    kind = type(value).__name__
+    raise DataError(f"{where}: the label is a {kind}, not a name", hint="Several labels a row make a multi-label task.")
+
+
+def _number(value: Any, where: str) -> float:
+    text = value.strip() if isinstance(value, str) else value
+    try:
+        number = float(text) if not isinstance(text, bool) and "_" not in str(text) else math.nan
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise DataError(f"{where}: the label {value!r:.60} is not a finite number", hint="Write it like 3.5.")
+    return number
+
+
+def _several(value: Any, where: str) -> tuple[str, ...]:
+    if isinstance(value, str):
+        text = value.strip()
+        items: Any = re.split(r"[|;]", text)
+        if text.startswith("["):
+            try:
+                items = json.loads(text)
+            except ValueError:
+                raise DataError(f"{where}: the labels {text!r:.60} are not a JSON list", hint='["a", "b"]') from None
+    else:
+        items = value
+    if not isinstance(items, list | tuple):
+        raise DataError(f"{where}: the labels are a {type(value).__name__}, not a list", hint='["a", "b"] or "a|b".')
+    names = (_name(item, where) for item in items if item is not None)
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _flag(value: Any, name: str, where: str) -> bool:
+    known = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
+    found = known.get(str(value).strip().lower())
+    if found is None:
+        raise DataError(f"{where}: column {name!r} holds {value!r:.60}, not 0 or 1", hint="One 0/1 column per label.")
+    return found

@@ -1,0 +1,51 @@
+"""The report of a fine-tuning run: what ``train/report.py`` draws, filled with this run's facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from litebert.train.evaluation import Evaluation
+from litebert.train.report import build_training_report
+
+
+def build(
+    settings: Mapping[str, Any], task: Mapping[str, Any], provenance: Mapping[str, Any], evaluation: Evaluation,
+    seeds: Sequence[Mapping[str, Any]], metrics: Sequence[Mapping[str, Any]], warnings: Sequence[str], folder: Path,
+) -> str:  # fmt: skip
+    """Return the page.
+
+    Args:
+        settings: Resolved settings.
+        task: From ``Task.to_dict``.
+        provenance: As in ``litebert.json``.
+        evaluation: Of the kept model on dev.
+        seeds: One row per seed.
+        metrics: Rows of ``metrics.jsonl``.
+        warnings: What the user should know.
+        folder: The model folder, for the usage lines.
+    """
+    training = settings["training"]
+    data = provenance["data"]
+    facts = {
+        "Task": f"{settings['task']} ({task.get('kind', '')}, {len(task.get('labels', []))} outputs)",
+        "Started from": str(settings["model"]),
+        "Training records": f"{data['train']['records']:,}",
+        "Held-out records": f"{data['dev']['records']:,}",
+        "Optimiser": f"{training['optimizer']}, learning rate {training['learning_rate']:g}, {training['schedule']} schedule",
+        "Batch": f"{training['batch_size']} records",
+        "Seeds": f"{len(seeds)}, kept {provenance['kept_seed']}",
+    }
+    environment = provenance["environment"]
+    facts |= {
+        "Machine": f"{environment['processor']}, {environment['cores']} cores, {environment['system']}",
+        "Versions": ", ".join(f"{name} {value}" for name, value in environment["packages"].items()),
+    }
+    facts |= {f"Data: {name}": f"sha256 {d['sha256']}" for name, d in data.items()}
+    usage = f'import litebert\n\nanswer = litebert.load("{folder.name}")\nprint(answer("some text"))'
+    report = build_training_report(
+        title=f"{settings['task']}: {folder.name}", facts=facts, metrics=metrics, evaluation=evaluation, seeds=seeds,
+        warnings=warnings, usage=usage,
+    )  # fmt: skip
+    return report.render()
