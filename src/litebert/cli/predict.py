@@ -1,0 +1,48 @@
+"""``litebert predict``: answer a file or standard input."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from litebert.cli.output import common_options, say
+
+
+@click.command("predict")
+@click.argument("model")
+@click.argument("file", default="-")
+@click.option("--output", help="File to write; default: standard output.")
+@click.option("--columns", help="Which column is what: text=...,pair=...")
+@click.option("--format", "kind", help="Format of the input: csv, tsv, jsonl, json, parquet or lines; default: by its name.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, ...")
+@click.option("--precision", default="auto", show_default=True, help="auto, fp32 or bf16.")
+@common_options
+def command(
+    model: str, file: str, output: str | None, columns: str | None, kind: str | None, device: str, precision: str,
+    as_json: bool, debug: bool,  # noqa: ARG001
+) -> None:  # fmt: skip
+    """Answer every record of FILE (- is standard input) with MODEL: JSON Lines, in the order of the input.
+
+    Takes JSONL, CSV, TSV, Parquet, or one text a line. Long texts are read in windows, none is cut.
+
+    \b
+    Example:
+      echo "where is my card?" | litebert predict model
+      litebert predict model questions.csv --output answers.jsonl
+    """  # noqa: D301
+    from litebert import files
+    from litebert.cli.progress import counting
+    from litebert.inference.pipeline import load
+    from litebert.inference.predict import predict_file
+
+    pipeline = load(model, device=device, precision=precision)
+    with counting("answering", None, quiet=as_json or output is None) as progress:
+        answers = predict_file(pipeline, file, columns=columns, kind=kind, progress=progress)
+        if output is None:
+            for answer in answers:
+                sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
+            return
+        count = files.write_lines(output, (json.dumps(answer, ensure_ascii=False) for answer in answers))
+    say(f"wrote {count} answers to {output}")

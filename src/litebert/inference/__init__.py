@@ -1,0 +1,1 @@
+"""Answers from trained models: pipelines in Python and predictions over files."""

@@ -1,0 +1,122 @@
+"""``litebert.load``: a model that answers, from any model reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import torch
+
+from litebert.errors import DataError, UsageError, nearest
+from litebert.tasks.base import Answer, predict_logits
+from litebert.tasks.examples import WindowCount
+from litebert.tasks.finetune import choose_device
+from litebert.tasks.model_folder import TaskModel, load_task_model
+from litebert.tasks.records import Record
+from litebert.train.precision import uses_bfloat16
+
+Input = str | tuple[str, str] | Mapping[str, str]
+"""One text; or a pair as ``(text, pair)`` or ``{"text": ..., "text_pair": ...}``."""
+
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+class Pipeline:
+    """A task model that answers texts, in input order, however long they are.
+
+    Args:
+        loaded: Network, tokenizer and task.
+        device: Where it runs; the network is already there.
+        precision: ``fp32``, or ``bf16`` for matrix products in bfloat16.
+        tokens: Padded tokens in one pass.
+    """
+
+    def __init__(self, loaded: TaskModel, *, device: torch.device, precision: str = "fp32", tokens: int = 4096) -> None:
+        self.loaded, self.device, self.tokens = loaded, device, tokens
+        self.precision = precision
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        return self.loaded.task.name
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        return self.loaded.model.config.labels  # type: ignore[union-attr, return-value]
+
+    @overload
+    def __call__(self, inputs: str | tuple[str, str] | Mapping[str, str]) -> Answer: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, inputs: Iterable[Input]) -> list[Answer]: ...
+    def __call__(self, inputs: Input | Iterable[Input]) -> Answer | list[Answer]:
+        """Answer one input or many.
+
+        Args:
+            inputs: A text, a pair, or an iterable of them. Texts beyond the window length are read in windows, none is cut.
+
+        Returns:
+            One answer, or a list in the order of the inputs.
+
+        Raises:
+            DataError: An input is no text.
+        """
+        if isinstance(inputs, str | Mapping) or _is_pair(inputs):
+            return self.answer_records([_record(inputs)])[0]
+        if not isinstance(inputs, Iterable):
+            raise DataError(f"expected a text or a list of texts, got {type(inputs).__name__}")
+        return self.answer_records([_record(x) for x in inputs])
+
+    def answer_records(self, records: Sequence[Record], progress: Callable[[int], None] | None = None) -> list[Answer]:
+        """Answer records, in order; their labels are not looked at."""
+        if not records:
+            return []
+        unlabelled = [Record(text=r.text, pair=r.pair, label=None) for r in records]
+        examples = self.loaded.task.examples(unlabelled, self.loaded.tokenizer, self.loaded.text, count=WindowCount())
+        logits = predict_logits(
+            self.loaded.task, self.loaded.model, examples, pad_id=self.loaded.tokenizer.pad_id, device=self.device,
+            tokens=self.tokens, autocast=self.precision == "bf16", progress=progress,
+        )  # fmt: skip
+        return self.loaded.task.answer(logits)
+
+
+def load(model: str | Path, task: str | None = None, *, device: str = "auto", precision: str = "auto") -> Pipeline:
+    """Load a model that answers.
+
+    Args:
+        model: Any model reference; usually a folder that ``litebert finetune`` wrote.
+        task: Needed only for folders that do not name their task.
+        device: ``auto`` takes a GPU when there is one.
+        precision: ``auto``, ``fp32`` or ``bf16``. On a CPU auto means fp32, whose answers do not depend on the machine.
+
+    Returns:
+        A callable pipeline.
+
+    Raises:
+        ConfigError: The folder names no task and none was given.
+    """
+    if precision not in PRECISIONS:
+        raise UsageError(f"unknown precision {precision!r}", hint=nearest(precision, PRECISIONS))
+    place = choose_device(device)
+    half = precision == "bf16" or (precision == "auto" and place.type == "cuda" and uses_bfloat16("auto", place))
+    return Pipeline(load_task_model(model, task=task, device=place), device=place, precision="bf16" if half else "fp32")
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and all(isinstance(x, str) for x in value)
+
+
+def _record(value: Any) -> Record:
+    if isinstance(value, str):
+        return Record(text=value)
+    if _is_pair(value):
+        return Record(text=value[0], pair=value[1])
+    if isinstance(value, Mapping) and isinstance(value.get("text"), str):
+        pair = value.get("text_pair", value.get("pair"))
+        if pair is None or isinstance(pair, str):
+            return Record(text=value["text"], pair=pair)
+    raise DataError(
+        f"expected a text, got {type(value).__name__}",
+        hint='Give a string, a pair ("a", "b"), or {"text": ..., "text_pair": ...}.',
+    )
