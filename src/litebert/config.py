@@ -109,7 +109,9 @@ class AlbertConfig:
         if not isinstance(self.num_labels, int) or self.num_labels < 1:
             raise ConfigError(f"num_labels must be a positive integer, got {self.num_labels!r}")
         if self.hidden_act not in ACTIVATIONS:
-            raise ConfigError(f"unknown hidden_act {self.hidden_act!r}", hint=nearest(str(self.hidden_act), ACTIVATIONS))
+            raise ConfigError(
+                f"unknown hidden_act {self.hidden_act!r}", hint=nearest(str(self.hidden_act), ACTIVATIONS)
+            )
         if self.sharing not in SHARING:
             raise ConfigError(f"unknown sharing {self.sharing!r}", hint=nearest(str(self.sharing), SHARING))
 
@@ -140,7 +142,9 @@ class AlbertConfig:
     @property
     def has_projection(self) -> bool:
         """Whether the embeddings pass through a linear map E -> H."""
-        return self.embedding_size != self.hidden_size if self.embedding_projection is None else self.embedding_projection
+        return (
+            self.embedding_size != self.hidden_size if self.embedding_projection is None else self.embedding_projection
+        )
 
     @property
     def head_size(self) -> int:

@@ -25,7 +25,9 @@ class LitebertError(Exception):
     code = "failed"
     exit_code = 1
 
-    def __init__(self, message: str, *, hint: str | None = None, path: str | Path | None = None, line: int | None = None) -> None:
+    def __init__(
+        self, message: str, *, hint: str | None = None, path: str | Path | None = None, line: int | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint

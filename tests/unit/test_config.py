@@ -39,7 +39,9 @@ def millions(**changes):
     return round(count_parameters(AlbertConfig.preset("base-v2", **changes)) / 1e6)
 
 
-@pytest.mark.parametrize(("embedding", "shared", "unshared"), [(64, 10, 87), (128, 12, 89), (256, 16, 93), (768, 31, 108)])
+@pytest.mark.parametrize(
+    ("embedding", "shared", "unshared"), [(64, 10, 87), (128, 12, 89), (256, 16, 93), (768, 31, 108)]
+)
 def test_table_3(embedding, shared, unshared):
     """The paper rounds 89.65 down to 89 and 93.7 to 93, 109.08 to 108: within one million."""
     assert millions(embedding_size=embedding) == shared
@@ -116,7 +118,14 @@ def test_unknown_names_get_the_nearest():
 
 def test_unknown_keys_are_kept():
     """A17: keys of real files."""
-    real = {"net_structure_type": 0, "gap_size": 0, "num_memory_blocks": 0, "down_scale_factor": 1, "layers_to_keep": [], "ln_type": "postln"}
+    real = {
+        "net_structure_type": 0,
+        "gap_size": 0,
+        "num_memory_blocks": 0,
+        "down_scale_factor": 1,
+        "layers_to_keep": [],
+        "ln_type": "postln",
+    }
     config = AlbertConfig.from_dict({"hidden_size": 24, "num_attention_heads": 2, **real})
     assert config.extra == real
     again = AlbertConfig.from_dict(config.to_dict())

@@ -37,6 +37,8 @@ def command(
 
     report = convert(source, Path(destination), force=force, changes=parse_overrides(overrides))
     lines = [report.load.summary(), *(f"  {name} has no place and was left out" for name in report.load.unexpected)]
-    lines.append(f"wrote {destination} as {report.architecture}" + ("" if report.tokenizer else ", without a vocabulary"))
+    lines.append(
+        f"wrote {destination} as {report.architecture}" + ("" if report.tokenizer else ", without a vocabulary")
+    )
     data = {"architecture": report.architecture, "tokenizer": report.tokenizer, "load": report.load.to_dict()}
     print_result("convert", data, "\n".join(lines), as_json=as_json, warnings=report.notes, artifacts=[destination])

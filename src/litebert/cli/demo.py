@@ -51,5 +51,14 @@ def command(out: str, seed: int, resume: bool, force: bool, as_json: bool, debug
         f"report   {report}",
         f'next     echo "where is my card?" | litebert predict {out}',
     ]
-    data = {"out": out, "report": str(report), "metrics": metrics, "minutes": minutes, "questions": FRESH_QUESTIONS, "answers": answers}
-    print_result("demo", data, "\n".join(lines), as_json=as_json, warnings=result.warnings, artifacts=[out, str(report)])
+    data = {
+        "out": out,
+        "report": str(report),
+        "metrics": metrics,
+        "minutes": minutes,
+        "questions": FRESH_QUESTIONS,
+        "answers": answers,
+    }
+    print_result(
+        "demo", data, "\n".join(lines), as_json=as_json, warnings=result.warnings, artifacts=[out, str(report)]
+    )

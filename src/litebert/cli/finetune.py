@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 @click.option("--columns", help="Which column is what: text=...,pair=...,label=...")
 @click.option("--kind", type=click.Choice(["single", "multi", "regression"]), help="Kind of labels; default: single.")
 @click.option("--recipe", help="Run file, or the name of a shipped recipe (litebert recipes).")
-@click.option("--set", "overrides", multiple=True, metavar="A.B=VALUE", help="Override a setting, e.g. training.epochs=5.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="A.B=VALUE", help="Override a setting, e.g. training.epochs=5."
+)
 @click.option("--epochs", type=float, help="Passes over the training data.")
 @click.option("--learning-rate", type=float, help="Peak learning rate.")
 @click.option("--batch-size", type=int, help="Records in one step.")
@@ -114,7 +116,11 @@ def print_outcome(command_name: str, result: FinetuneResult, *, as_json: bool) -
     for name, value in kept.score.evaluation.baseline.items():
         lines.append(f"for comparison, {name}: {value:.4f}")
     report = result.folder / "report.html"
-    lines += [f"model   {result.folder}", f"report  {report}", f'try     echo "some text" | litebert predict {result.folder}']
+    lines += [
+        f"model   {result.folder}",
+        f"report  {report}",
+        f'try     echo "some text" | litebert predict {result.folder}',
+    ]
     print_result(
         command_name, data, "\n".join(lines), as_json=as_json, warnings=result.warnings,
         artifacts=[str(result.folder), str(report)],

@@ -40,7 +40,9 @@ class LazyGroup(click.Group):
         command: click.Command = import_module(COMMANDS[cmd_name][0]).command
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """Name the nearest command for a mistyped one."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             raise UsageError(f"no command {args[0]!r}", hint=nearest(args[0], COMMANDS))

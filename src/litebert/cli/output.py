@@ -50,7 +50,11 @@ def print_result(
 def report_error(error: LitebertError, *, command: str, as_json: bool) -> int:
     """Print an error and return its exit code."""
     if as_json:
-        click.echo(json.dumps({"schema": SCHEMA, "command": command, "ok": False, "error": error.to_dict()}, ensure_ascii=False))
+        click.echo(
+            json.dumps(
+                {"schema": SCHEMA, "command": command, "ok": False, "error": error.to_dict()}, ensure_ascii=False
+            )
+        )
     place = ":".join(str(x) for x in (error.path, error.line) if x is not None)
     shown = f" ({place})" if place and place not in error.message else ""
     click.echo(f"error[{error.code}]: {error.message}{shown}", err=True)

@@ -15,7 +15,9 @@ from litebert.cli.output import common_options, say
 @click.argument("file", default="-")
 @click.option("--output", help="File to write; default: standard output.")
 @click.option("--columns", help="Which column is what: text=...,pair=...")
-@click.option("--format", "kind", help="Format of the input: csv, tsv, jsonl, json, parquet or lines; default: by its name.")
+@click.option(
+    "--format", "kind", help="Format of the input: csv, tsv, jsonl, json, parquet or lines; default: by its name."
+)
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ...")
 @click.option("--precision", default="auto", show_default=True, help="auto, fp32 or bf16.")
 @common_options

@@ -95,7 +95,9 @@ class ClassifyTask(Task):
         kind = cast(Kind, options.get("kind") or "single")
         if kind not in ("single", "multi", "regression"):
             raise ConfigError(f"unknown kind {kind!r}", hint=nearest(str(kind), ("single", "multi", "regression")))
-        metric = str(options.get("metric") or {"single": "accuracy", "multi": "micro_f1", "regression": "spearman"}[kind])
+        metric = str(
+            options.get("metric") or {"single": "accuracy", "multi": "micro_f1", "regression": "spearman"}[kind]
+        )
         if kind == "regression":
             return cls(kind, ("score",), metric)
         given = options.get("labels")
@@ -111,7 +113,9 @@ class ClassifyTask(Task):
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Restore from ``litebert.json``."""
         try:
-            return cls(data["kind"], tuple(data["labels"]), data.get("metric", "accuracy"), tuple(data.get("thresholds", ())))
+            return cls(
+                data["kind"], tuple(data["labels"]), data.get("metric", "accuracy"), tuple(data.get("thresholds", ()))
+            )
         except (KeyError, TypeError) as error:
             raise ConfigError(f"litebert.json describes no classify task: {error!r} is missing or wrong") from error
 

@@ -126,7 +126,9 @@ def _assemble(
     if dev is None:
         train, dev = hold_out(train, dev_fraction)
         provenance["dev"] = {"records": len(dev), "sha256": provenance["train"]["sha256"], "held_out_of": "train"}
-        warnings.append(f"no dev file: {len(dev)} of {len(train) + len(dev)} training records are held out for evaluation")
+        warnings.append(
+            f"no dev file: {len(dev)} of {len(train) + len(dev)} training records are held out for evaluation"
+        )
     if limit is not None and limit < len(train):
         chosen = np.sort(np.random.default_rng(0).permutation(len(train))[:limit])
         train = [train[i] for i in chosen]

@@ -85,13 +85,21 @@ def evaluate(
         check_labelled(records, name)
         examples = task.examples(records, loaded.tokenizer, loaded.text, count=WindowCount())
         logits = predict_logits(
-            task, loaded.model, examples, pad_id=loaded.tokenizer.pad_id, device=device, autocast=autocast, progress=progress
+            task,
+            loaded.model,
+            examples,
+            pad_id=loaded.tokenizer.pad_id,
+            device=device,
+            autocast=autocast,
+            progress=progress,
         )
         scores[name] = task.score(logits, records)
     return Evaluated(scores, {name: len(records) for name, records in sets.items()}, warnings)
 
 
-def _benchmark(loaded: TaskModel, benchmark: str, data: str, warnings: list[str]) -> tuple[Task, dict[str, list[Record]]]:
+def _benchmark(
+    loaded: TaskModel, benchmark: str, data: str, warnings: list[str]
+) -> tuple[Task, dict[str, list[Record]]]:
     glue = named_benchmark(benchmark)
     task = task_class("classify").from_records([], glue_options(glue))
     labels, expected = loaded.task.to_dict().get("labels"), task.to_dict()["labels"]

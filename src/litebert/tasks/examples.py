@@ -68,7 +68,12 @@ class WindowCount:
 
 
 def encode_records(
-    records: Sequence[Record], tokenizer: AlbertTokenizer, settings: TextSettings, *, count: WindowCount, limit: int | None
+    records: Sequence[Record],
+    tokenizer: AlbertTokenizer,
+    settings: TextSettings,
+    *,
+    count: WindowCount,
+    limit: int | None,
 ) -> list[tuple[tuple[list[int], list[int]], ...]]:
     """Encode the texts of records, all cores at once.
 
@@ -98,7 +103,9 @@ def encode_records(
             result.append((_plain(cut),))
         else:
             count.windowed += 1
-            windows = tokenizer.encode_windows(record.text, record.pair, max_length=settings.max_length, stride=settings.stride)
+            windows = tokenizer.encode_windows(
+                record.text, record.pair, max_length=settings.max_length, stride=settings.stride
+            )
             count.truncated += limit is not None and len(windows) > limit
             result.append(tuple(_plain(w) for w in windows[:limit]))
     return result

@@ -185,7 +185,9 @@ def prepare(settings: FinetuneSettings) -> Prepared:
     dev = task.examples(splits.dev, tokenizer, settings.text, count=count)
     warnings = [*splits.warnings, *source.notes]
     if count.windowed:
-        warnings.append(f"{count.windowed} texts are longer than {settings.text.max_length} tokens and are read in windows")
+        warnings.append(
+            f"{count.windowed} texts are longer than {settings.text.max_length} tokens and are read in windows"
+        )
     if count.truncated:
         warnings.append(f"{count.truncated} texts were cut for training (text.long_text, text.max_windows)")
     return Prepared(settings, source, tokenizer, task, splits, train, dev, warnings)
@@ -203,7 +205,9 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, ValueError) as error:
-        raise UsageError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}", hint="Try --device cpu.") from error
+        raise UsageError(
+            f"device {name!r} cannot be used: {str(error).splitlines()[0]}", hint="Try --device cpu."
+        ) from error
     return device
 
 

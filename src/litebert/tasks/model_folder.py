@@ -44,7 +44,13 @@ class TaskModel:
 
 
 def save_task_model(
-    folder: Path, task: Task, model: Pretrained, tokenizer: Tokenizer, text: TextSettings, *, provenance: Mapping[str, Any]
+    folder: Path,
+    task: Task,
+    model: Pretrained,
+    tokenizer: Tokenizer,
+    text: TextSettings,
+    *,
+    provenance: Mapping[str, Any],
 ) -> None:
     """Write a folder that loads in LiteBERT and in ``transformers``; the file that makes it a task model comes last.
 

@@ -42,7 +42,8 @@ def plan(prepared: Prepared, out: Path) -> dict[str, Any]:
         "seconds": seconds,
         "memory_bytes": 16 * parameters,  # float32 weights, gradients and two moments; activations come on top
         "files": [
-            str(out / name) for name in ("config.json", "model.safetensors", "litebert.json", "metrics.jsonl", "report.html")
+            str(out / name)
+            for name in ("config.json", "model.safetensors", "litebert.json", "metrics.jsonl", "report.html")
         ],
     }
 

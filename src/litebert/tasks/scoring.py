@@ -85,7 +85,11 @@ def score_multi(
         per_label=[asdict(row) for row in metrics.multilabel_scores(gold, probabilities, labels, list(thresholds))],
         worst=[
             WorstExample(
-                text=records[i].text, pair=records[i].pair, gold=names(gold[i]), predicted=names(chosen[i]), loss=float(losses[i])
+                text=records[i].text,
+                pair=records[i].pair,
+                gold=names(gold[i]),
+                predicted=names(chosen[i]),
+                loss=float(losses[i]),
             )
             for i in np.argsort(-losses, kind="stable")[:_SHOWN]
             if (chosen[i] != gold[i]).any()

@@ -127,7 +127,9 @@ def _log_ticks(low: float, high: float) -> tuple[float, ...]:
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     stride = max(1, (last - first + 5) // 6)
     ticks = (
-        factor * 10.0**power for power in range(first, last + 1, stride) for factor in ((1, 2, 5) if last - first <= 2 else (1,))
+        factor * 10.0**power
+        for power in range(first, last + 1, stride)
+        for factor in ((1, 2, 5) if last - first <= 2 else (1,))
     )
     return tuple(tick for tick in ticks if low * 0.999 <= tick <= high * 1.001)
 
@@ -144,7 +146,9 @@ def _scale(values: _Array, start: float, stop: float, *, log: bool = False, snap
     if snap:
         step = float(np.diff(nice_ticks(low, high)[:2])[0])
         first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-        return _Scale(first * step, last * step, start, stop, tuple(float(f"{i * step:.12g}") for i in range(first, last + 1)))
+        return _Scale(
+            first * step, last * step, start, stop, tuple(float(f"{i * step:.12g}") for i in range(first, last + 1))
+        )
     return _Scale(low, high, start, stop, nice_ticks(low, high))
 
 
@@ -170,7 +174,9 @@ def _line(x1: float, y1: float, x2: float, y2: float, opacity: float = 0.15, das
     return _tag("path", d=path, stroke="currentColor", stroke_opacity=opacity, stroke_dasharray=dash)
 
 
-def _rect(x: float, y: float, width: float, height: float, colour: int, opacity: float = 0.85, tip: str = "", rx: int = 0) -> str:
+def _rect(
+    x: float, y: float, width: float, height: float, colour: int, opacity: float = 0.85, tip: str = "", rx: int = 0
+) -> str:
     box = {"x": float(x), "y": float(y), "width": max(float(width), 0.5), "height": float(height), "rx": rx or None}
     return _tag("rect", _tip(tip), class_="hit", style=f"fill:{_colour(colour)}", fill_opacity=opacity, **box)
 
@@ -391,7 +397,9 @@ def histogram(values: Sequence[float], *, title: str, x_label: str, bins: int = 
     return _svg(width, 270, title, body, f"{len(finite):,} values of {x_label}")
 
 
-def bar_chart(names: Sequence[str], values: Sequence[float], *, title: str, x_label: str, high: float | None = None) -> str:
+def bar_chart(
+    names: Sequence[str], values: Sequence[float], *, title: str, x_label: str, high: float | None = None
+) -> str:
     """Draw one horizontal bar per name, from zero.
 
     Args:

@@ -81,7 +81,9 @@ class Guardian:
         """Look at one optimiser step."""
         self.steps += 1
         if not math.isfinite(loss) or not math.isfinite(gradient_norm):
-            return Verdict("not-finite", f"the loss or its gradient is not a number any more (loss {loss})", curable=True)
+            return Verdict(
+                "not-finite", f"the loss or its gradient is not a number any more (loss {loss})", curable=True
+            )
         self.mean = loss if self.mean is None else self.mean + self.smoothing * (loss - self.mean)
         if self.steps >= 1 / self.smoothing:
             self.best_mean = min(self.best_mean, self.mean)

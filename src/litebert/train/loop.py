@@ -287,7 +287,11 @@ class Trainer:
     def _heed(self, verdict: Verdict) -> None:
         p = self.progress
         can_restart = verdict.curable and p.restarts < self.settings.max_restarts
-        action = f"starting again at {p.rate_factor * self.settings.restart_factor:g} of the learning rate" if can_restart else ""
+        action = (
+            f"starting again at {p.rate_factor * self.settings.restart_factor:g} of the learning rate"
+            if can_restart
+            else ""
+        )
         self._warn(verdict, action)
         if can_restart:
             self._restart()
@@ -348,7 +352,9 @@ class Trainer:
         if p.step == 1 or p.step % self.settings.log_every == 0 or p.step == self.total_steps:
             self.tracker.log("train", p.step, **figures, examples_per_second=round(speed, 2))
         best = f" best {p.best:.4f}" if p.best is not None else ""
-        self.tracker.progress(p.step, self.total_steps, f"loss {self.guardian.mean or 0:.3f} {speed:.0f} examples/s{best}")
+        self.tracker.progress(
+            p.step, self.total_steps, f"loss {self.guardian.mean or 0:.3f} {speed:.0f} examples/s{best}"
+        )
 
 
 def _finite(value: float) -> bool:

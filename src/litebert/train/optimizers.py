@@ -112,7 +112,9 @@ class _GoogleAdam(Optimizer):
 
     def __init__(self, groups: list[dict[str, Any]], *, betas: tuple[float, float], epsilon: float) -> None:
         kept = [{k: v for k, v in group.items() if k != "names"} for group in groups]
-        super().__init__(kept, {"lr": 0.0, "betas": betas, "eps": epsilon, "weight_decay": 0.0, "adapt": True, "parts": 1})
+        super().__init__(
+            kept, {"lr": 0.0, "betas": betas, "eps": epsilon, "weight_decay": 0.0, "adapt": True, "parts": 1}
+        )
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]

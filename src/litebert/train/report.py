@@ -131,7 +131,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Block:
     marks = [' class="n"' if all(map(_is_number, column)) else "" for column in columns]
     head = "".join(f"<th{mark}>{escape_text(name)}</th>" for mark, name in zip(marks, header, strict=True))
     body = "".join(f"<tr>{''.join(map(_cell, row, marks))}</tr>" for row in rows)
-    return Block(f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>')
+    return Block(
+        f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
 
 
 def _is_number(cell: Cell) -> bool:
@@ -314,7 +316,9 @@ def build_training_report(
     tiles = _tiles(evaluation, seeds)
     summary: list[Block] = [score_tiles(tiles)] if tiles else []
     summary += _notes(metrics, warnings, evaluation)
-    report = Report(title, subtitle).add(Section("Summary", *summary)).add(Section("Scores", *_scores(evaluation, seeds)))
+    report = (
+        Report(title, subtitle).add(Section("Summary", *summary)).add(Section("Scores", *_scores(evaluation, seeds)))
+    )
     report.add(Section("Training", *_curves(metrics)))
     if evaluation is not None:
         report.add(Section("Predictions", *_predictions(evaluation))).add(Section("Labels", *_labels(evaluation)))
@@ -386,7 +390,8 @@ def _scores(evaluation: Evaluation | None, seeds: _Rows) -> list[Block]:
     if len(seeds) > 1:
         names = list(dict.fromkeys(name for row in seeds for name in row))
         cells = [
-            [value if isinstance(value := row.get(name), int | float | None) else str(value) for name in names] for row in seeds
+            [value if isinstance(value := row.get(name), int | float | None) else str(value) for name in names]
+            for row in seeds
         ]
         blocks += [subheading("Seeds"), table(names, cells)]
     return blocks
@@ -398,7 +403,11 @@ def _curves(metrics: _Rows) -> list[Block]:
     for row in metrics:
         if row.get("event") in ("train", "eval") and math.isfinite(step := _number(row.get("step"))):
             by_step.setdefault((row["event"], row.get("seed", 0)), {})[step] = row
-    markers = [(_number(row.get("step")), str(row.get("message", "restart"))) for row in metrics if row.get("event") == "restart"]
+    markers = [
+        (_number(row.get("step")), str(row.get("message", "restart")))
+        for row in metrics
+        if row.get("event") == "restart"
+    ]
     dev = dict.fromkeys(key for row in metrics if row.get("event") == "eval" for key in row if "/" in key)
     wanted = [("train", "loss"), *(("eval", key) for key in dev), *(("train", key) for key in list(_TRAIN_CURVES)[1:])]
     figures: list[Block] = []
@@ -426,11 +435,15 @@ def _curve(
         series += [Series(f"seed {seed}, as logged", x, y, faint=True, colour=colour)] if smoothed else []
     finite = [(value, step, seed) for seed, line in lines.items() for step, value in line if math.isfinite(value)]
     positive = [value for value, _, _ in finite if value > 0]
-    log = key in ("loss", "gradient_norm") and len(positive) == len(finite) > 0 and max(positive) > 100 * median(positive)
+    log = (
+        key in ("loss", "gradient_norm") and len(positive) == len(finite) > 0 and max(positive) > 100 * median(positive)
+    )
     caption = "Thick: running mean. Thin: as logged." if smoothed else ""
     if event == "eval" and finite:
         best = (min if lower_is_better(key) else max)(finite, key=lambda found: found[0])
-        caption = f"Best {format_number(best[0])} at step {best[1]:,.0f}" + (f", seed {best[2]}." if len(lines) > 1 else ".")
+        caption = f"Best {format_number(best[0])} at step {best[1]:,.0f}" + (
+            f", seed {best[2]}." if len(lines) > 1 else "."
+        )
     svg = charts.line_chart(series, title=title, x_label="step", y_label=unit, log_y=log, markers=markers)
     return [figure(svg, caption)]
 
@@ -450,7 +463,11 @@ def _predictions(evaluation: Evaluation) -> list[Block]:
     labels, confusion = evaluation.labels or [], evaluation.confusion
     if confusion and labels:
         caption = "Rows: label in the data. Columns: predicted label. Shade: share of the row; blue is right, orange is wrong."
-        caption += " Axes show the label's number in the table below; point at a cell for its names." if len(labels) > 25 else ""
+        caption += (
+            " Axes show the label's number in the table below; point at a cell for its names."
+            if len(labels) > 25
+            else ""
+        )
         blocks.append(figure(charts.confusion_matrix(confusion, labels), caption, wide=len(labels) > 5))
     if evaluation.calibration:
         caption = "Blue: how often predictions of this confidence were right. Orange: distance to the confidence."
@@ -462,7 +479,10 @@ def _predictions(evaluation: Evaluation) -> list[Block]:
         blocks.append(figure(charts.histogram(residuals, title="Residuals", x_label="predicted minus gold")))
     if confusion and len(labels) > 2 and (pairs := most_confused(confusion, labels)):
         rows = [(pair.gold, pair.predicted, pair.count, f"{pair.share:.1%}") for pair in pairs]
-        blocks += [subheading("Most confused"), table(("label in the data", "predicted", "count", "share of the label"), rows)]
+        blocks += [
+            subheading("Most confused"),
+            table(("label in the data", "predicted", "count", "share of the label"), rows),
+        ]
     return blocks
 
 
@@ -471,10 +491,15 @@ def _labels(evaluation: Evaluation) -> list[Block]:
     if not evaluation.per_label:
         return []
     lowest = sorted(evaluation.per_label, key=lambda row: _number(row.get("f1")))[:20]
-    title = "F1 per label" if len(lowest) == len(evaluation.per_label) else f"The {len(lowest)} labels with the lowest F1"
+    title = (
+        "F1 per label" if len(lowest) == len(evaluation.per_label) else f"The {len(lowest)} labels with the lowest F1"
+    )
     names, scores = [str(row.get("label")) for row in lowest], [_number(row.get("f1")) for row in lowest]
     columns = ("precision", "recall", "f1", "support")
-    rows = [(i, str(row.get("label")), *(row.get(name) for name in columns)) for i, row in enumerate(evaluation.per_label, 1)]
+    rows = [
+        (i, str(row.get("label")), *(row.get(name) for name in columns))
+        for i, row in enumerate(evaluation.per_label, 1)
+    ]
     return [
         figure(charts.bar_chart(names, scores, title=title, x_label="F1", high=1.0)),
         table(("number", "label", *columns), rows),
@@ -485,7 +510,8 @@ def _worst(examples: Sequence[WorstExample]) -> list[Block]:
     if not examples:
         return []
     rows = [
-        (LongText([e.text] if e.pair is None else [e.text, e.pair]), e.gold, e.predicted, e.confidence, e.loss) for e in examples
+        (LongText([e.text] if e.pair is None else [e.text, e.pair]), e.gold, e.predicted, e.confidence, e.loss)
+        for e in examples
     ]
     kept = [i for i in range(5) if i < 3 or any(row[i] is not None for row in rows)]
     names = ("text", "label in the data", "predicted", "confidence", "loss")

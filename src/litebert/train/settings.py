@@ -165,7 +165,9 @@ def parse_overrides(assignments: Iterable[str]) -> dict[str, Any]:
     for assignment in assignments:
         key, sign, text = assignment.partition("=")
         if not sign or not key.strip():
-            raise ConfigError(f"{assignment!r} is not of the form a.b=value", hint="For example --set training.epochs=5")
+            raise ConfigError(
+                f"{assignment!r} is not of the form a.b=value", hint="For example --set training.epochs=5"
+            )
         try:
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:

@@ -84,7 +84,9 @@ def test_forward_equals_a_reference_in_numpy():
         attended = merged @ p[a + "attention.output.weight"].T + p[a + "attention.output.bias"]
         h = layer_norm(h + attended, p[a + "norm.weight"], p[a + "norm.bias"])
         wide = gelu_tanh(h @ p[f + "ffn.widen.weight"].T + p[f + "ffn.widen.bias"])
-        h = layer_norm(h + wide @ p[f + "ffn.narrow.weight"].T + p[f + "ffn.narrow.bias"], p[f + "norm.weight"], p[f + "norm.bias"])
+        h = layer_norm(
+            h + wide @ p[f + "ffn.narrow.weight"].T + p[f + "ffn.narrow.bias"], p[f + "norm.weight"], p[f + "norm.bias"]
+        )
     np.testing.assert_allclose(out.last_hidden_state.detach().numpy(), h, atol=1e-9)
     pooled = np.tanh(h[:, 0] @ p["pooler.weight"].T + p["pooler.bias"])
     np.testing.assert_allclose(out.pooler_output.detach().numpy(), pooled, atol=1e-9)
@@ -129,7 +131,9 @@ def test_shared_gradient_is_the_sum_over_applications():
     unrolled = AlbertModel(tiny(sharing="none")).eval()
     state = shared.state_dict()
     for i in range(3):
-        state.update({k.replace("groups.0", f"groups.{i}"): v for k, v in shared.state_dict().items() if "groups.0" in k})
+        state.update(
+            {k.replace("groups.0", f"groups.{i}"): v for k, v in shared.state_dict().items() if "groups.0" in k}
+        )
     unrolled.load_state_dict(state)
     for model in (shared, unrolled):
         model(ids()).last_hidden_state.pow(3).sum().backward()
@@ -183,7 +187,11 @@ def test_dropout_sites():
     """A3: embeddings, attention probabilities, attention output, and the FFN output that transformers leaves out."""
     model = AlbertModel(tiny(hidden_dropout_prob=0.3, attention_probs_dropout_prob=0.2))
     sites = [n for n, m in model.named_modules() if isinstance(m, nn.Dropout)]
-    assert sites == ["embeddings.dropout", "encoder.groups.0.0.attention_part.dropout", "encoder.groups.0.0.feed_forward_part.dropout"]
+    assert sites == [
+        "embeddings.dropout",
+        "encoder.groups.0.0.attention_part.dropout",
+        "encoder.groups.0.0.feed_forward_part.dropout",
+    ]
     assert model.encoder.groups[0][0].attention_part.attention.dropout_prob == 0.2
 
 
@@ -250,7 +258,9 @@ def test_padding_changes_nothing(backend, config):
     for row in range(3):
         length = int(mask[row].sum())
         alone = model(ids()[row : row + 1, :length])
-        torch.testing.assert_close(out.last_hidden_state[row, :length], alone.last_hidden_state[0], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            out.last_hidden_state[row, :length], alone.last_hidden_state[0], rtol=1e-5, atol=1e-5
+        )
         torch.testing.assert_close(out.pooler_output[row], alone.pooler_output[0], rtol=1e-5, atol=1e-5)
 
 
@@ -307,7 +317,11 @@ def test_left_padding_with_position_ids():
     x = ids(1, 5)
     right = model(torch.cat([x, torch.zeros(1, 3, dtype=torch.long)], 1), torch.tensor([[1] * 5 + [0] * 3]))
     positions = torch.tensor([[0, 0, 0, 0, 1, 2, 3, 4]])
-    left = model(torch.cat([torch.zeros(1, 3, dtype=torch.long), x], 1), torch.tensor([[0] * 3 + [1] * 5]), position_ids=positions)
+    left = model(
+        torch.cat([torch.zeros(1, 3, dtype=torch.long), x], 1),
+        torch.tensor([[0] * 3 + [1] * 5]),
+        position_ids=positions,
+    )
     torch.testing.assert_close(left.last_hidden_state[:, 3:], right.last_hidden_state[:, :5], rtol=1e-5, atol=1e-5)
 
 

@@ -139,7 +139,9 @@ def test_many_points_are_thinned_but_keep_their_extremes() -> None:
     rows = [float(row) for row in re.findall(r"[ML][\d.]+ ([\d.]+)", lines(parse(svg))[0])]
     smooth = [
         float(row)
-        for row in re.findall(r"[ML][\d.]+ ([\d.]+)", lines(chart(Series("s", list(range(n)), np.clip(y, -1, 1).tolist())))[0])
+        for row in re.findall(
+            r"[ML][\d.]+ ([\d.]+)", lines(chart(Series("s", list(range(n)), np.clip(y, -1, 1).tolist())))[0]
+        )
     ]
     assert rows.count(min(rows)) == 1 and rows.count(max(rows)) == 1
     assert len(rows) <= 4 * 520 and len(smooth) <= 4 * 520
@@ -183,7 +185,9 @@ def test_log_axis_has_powers_of_ten_and_drops_what_is_not_positive() -> None:
 def test_legend_only_for_several_lines_and_never_for_faint_ones() -> None:
     one = chart(Series("only", [1, 2], [1, 2]), Series("raw", [1, 2], [1, 3], faint=True))
     assert "only" not in texts(one)
-    two = chart(Series("first", [1, 2], [1, 2]), Series("second", [1, 2], [2, 1]), Series("raw", [1, 2], [1, 3], faint=True))
+    two = chart(
+        Series("first", [1, 2], [1, 2]), Series("second", [1, 2], [2, 1]), Series("raw", [1, 2], [1, 3], faint=True)
+    )
     assert {"first", "second"} <= set(texts(two)) and "raw" not in texts(two)
     assert 'style="fill:none;stroke:var(--series-1' in ET.tostring(two, encoding="unicode")
 

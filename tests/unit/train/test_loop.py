@@ -75,7 +75,10 @@ def test_it_learns(tmp_path):
 @pytest.mark.parametrize("cuts", [((0, 6), (6, 12)), ((0, 1), (1, 5), (5, 12))])
 def test_micro_batches_change_nothing(tmp_path, optimizer, cuts):
     """E6: weighted by examples, not a mean of means."""
-    whole, cut = (trainer(tmp_path / str(i), batches=Batches(c), optimizer=optimizer, keep_best=False) for i, c in enumerate((((0, 12),), cuts)))
+    whole, cut = (
+        trainer(tmp_path / str(i), batches=Batches(c), optimizer=optimizer, keep_best=False)
+        for i, c in enumerate((((0, 12),), cuts))
+    )
     whole.run()
     cut.run()
     torch.testing.assert_close(weights(whole.model), weights(cut.model), rtol=1e-5, atol=1e-6)
@@ -107,7 +110,9 @@ def test_resume_is_exact(tmp_path, stop, options):
     assert torch.equal(weights(straight.model), weights(resumed.model))
 
     def figures(t):
-        return [{k: v for k, v in r.items() if k not in ("time", "examples_per_second")} for r in t.tracker.metrics.rows()]
+        return [
+            {k: v for k, v in r.items() if k not in ("time", "examples_per_second")} for r in t.tracker.metrics.rows()
+        ]
 
     assert figures(straight) == figures(resumed)
 

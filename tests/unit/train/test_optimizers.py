@@ -60,7 +60,9 @@ def test_three_steps_by_hand(name):
         parts = 3 if n == "qkv.weight" else 1
         expected = np.concatenate(
             [
-                by_hand(w, [g[i * len(w) : (i + 1) * len(w)] for g in gradients[n]], rates, lamb=name == "lamb", decay=decay)
+                by_hand(
+                    w, [g[i * len(w) : (i + 1) * len(w)] for g in gradients[n]], rates, lamb=name == "lamb", decay=decay
+                )
                 for i, w in enumerate(np.split(start[n], parts))
             ]
         )

@@ -67,7 +67,8 @@ def metrics_rows(seeds: int = 2, steps: int = 40) -> list[dict[str, Any]]:
             train = {"event": "train", "seed": seed, "step": step, "loss": 2 / step, "learning_rate": 1e-5}
             rows.append({**train, "gradient_norm": 1.0, "examples_per_second": 100.0})
         rows += [
-            {"event": "eval", "seed": seed, "step": s, "dev/accuracy": s / 50 + seed / 100, "dev/loss": 1 / s} for s in (20, 40)
+            {"event": "eval", "seed": seed, "step": s, "dev/accuracy": s / 50 + seed / 100, "dev/loss": 1 / s}
+            for s in (20, 40)
         ]
     return rows
 
@@ -82,7 +83,9 @@ def classification(n: int = 3) -> Evaluation:
         calibration=[CalibrationBin(lower=0.5, upper=1.0, count=9, confidence=0.9, accuracy=0.8)],
         ece=0.1,
         per_label=[{"label": name, "precision": 0.9, "recall": 0.8, "f1": 0.85, "support": 11} for name in labels],
-        worst=[WorstExample(text="a text", gold="label 0", predicted="label 1", confidence=0.99, loss=4.6, pair="its pair")],
+        worst=[
+            WorstExample(text="a text", gold="label 0", predicted="label 1", confidence=0.99, loss=4.6, pair="its pair")
+        ],
         baseline={"majority class": 0.34},
     )
 
@@ -108,7 +111,14 @@ def test_a_full_report_has_all_sections_and_is_well_formed() -> None:
     assert headings(report) == parts
     parsed = Page(report.render())
     assert parsed.tags["svg"] == 6 + 2 + 1  # six curves, matrix and calibration, F1
-    for text in ("0.9000", "majority class", "0.3400", "the model is 0.5600 above", "0.8500", "0.8000 to 0.9000, 2 seeds"):
+    for text in (
+        "0.9000",
+        "majority class",
+        "0.3400",
+        "the model is 0.5600 above",
+        "0.8500",
+        "0.8000 to 0.9000, 2 seeds",
+    ):
         assert text in parsed.text
     for text in (
         "Warning. small data",
@@ -168,7 +178,9 @@ def test_hostile_text_is_escaped_wherever_it_can_come_in() -> None:
 def test_the_page_asks_for_nothing_from_outside() -> None:
     html = build().render()
     parsed = Page(html)
-    links = [value for _, name, value in parsed.attributes if name in ("href", "src", "data", "action", "srcset", "poster")]
+    links = [
+        value for _, name, value in parsed.attributes if name in ("href", "src", "data", "action", "srcset", "poster")
+    ]
     assert links and all(value and value.startswith(("#", "data:")) for value in links)
     assert "url(" not in html and "@import" not in html and "default-src 'none'" in html
     assert html.replace('xmlns="http://www.w3.org/2000/svg"', "").count("http") == html.count("http-equiv")
@@ -195,14 +207,22 @@ def test_events_become_notes_once_and_restarts_become_markers() -> None:
 
 
 def test_a_step_logged_again_after_a_resume_counts_once() -> None:
-    rows = [{"event": "train", "seed": 0, "step": step, "loss": loss} for step, loss in ((1, 3.0), (2, 9.0), (2, 2.0), (3, 1.0))]
+    rows = [
+        {"event": "train", "seed": 0, "step": step, "loss": loss}
+        for step, loss in ((1, 3.0), (2, 9.0), (2, 2.0), (3, 1.0))
+    ]
     html = build(metrics=rows).render()
     assert "seed 0: 2 at 2" in html and "seed 0: 9 at 2" not in html
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf, "NaN", 1e400])
 def test_odd_numbers_in_the_log_do_not_break_the_page(value: object) -> None:
-    rows = [{"event": "train", "seed": 0, "step": 1, "loss": value}, {"event": "train", "loss": 1.0}, {"event": "other"}, {}]
+    rows = [
+        {"event": "train", "seed": 0, "step": 1, "loss": value},
+        {"event": "train", "loss": 1.0},
+        {"event": "other"},
+        {},
+    ]
     assert "Training loss" in build(metrics=rows).render()
 
 
@@ -254,7 +274,9 @@ def test_write_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None
     path = tmp_path / "new" / "report.html"
     assert Report("one").write(path) == path
     Report("two").write(str(path))
-    assert "<h1>two</h1>" in path.read_text(encoding="utf-8") and [item.name for item in path.parent.iterdir()] == ["report.html"]
+    assert "<h1>two</h1>" in path.read_text(encoding="utf-8") and [item.name for item in path.parent.iterdir()] == [
+        "report.html"
+    ]
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,7 +290,9 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(RunError, match="No space left") as caught:
         Report("new").write(path)
     assert caught.value.path == str(path) and caught.value.hint
-    assert "<h1>old</h1>" in path.read_text(encoding="utf-8") and [item.name for item in tmp_path.iterdir()] == ["report.html"]
+    assert "<h1>old</h1>" in path.read_text(encoding="utf-8") and [item.name for item in tmp_path.iterdir()] == [
+        "report.html"
+    ]
 
 
 def test_most_confused_is_sorted_and_skips_what_never_happened() -> None:
@@ -291,5 +315,7 @@ def test_baseline_and_seed_scores_are_found_by_name() -> None:
 def test_the_report_needs_no_torch() -> None:
     source = str(Path(page.__file__).parents[2])
     program = "import sys, litebert.train.report; print(sorted({'torch', 'matplotlib', 'sklearn', 'scipy'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env={"PYTHONPATH": source})
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={"PYTHONPATH": source}
+    )
     assert done.stdout.strip() == "[]"
