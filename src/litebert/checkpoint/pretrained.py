@@ -193,7 +193,7 @@ class AlbertTokenizer(text.AlbertTokenizer):
     """The tokenizer, see ``litebert.text.AlbertTokenizer``; here it loads from any model reference."""
 
     @classmethod
-    def from_pretrained(cls, reference: str | Path, **options: Any) -> Self:
+    def from_pretrained(cls, reference: str | Path, /, **options: Any) -> Self:
         """Load the vocabulary that belongs to a model.
 
         Args:

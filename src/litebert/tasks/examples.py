@@ -29,7 +29,7 @@ class TextSettings(Settings):
     max_length: int = 128
     """Tokens in one window, special ones included."""
     stride: int = 32
-    """Tokens that neighbouring windows of a long text share."""
+    """Tokens that neighbouring windows of a long text share; less where windows are short."""
     long_text: str = "window"
     """window: read long texts in overlapping windows and combine the answers; truncate: cut the longer text, as Google's code."""
     max_windows: int = 8
@@ -93,6 +93,7 @@ def encode_records(
         raise DataError("some records have a second text and some do not")
     pairs = [r.pair or "" for r in records] if paired else None
     whole = tokenizer.encode_batch(texts, pairs)
+    stride = max(0, min(settings.stride, (settings.max_length - 3) // 2 - 1))  # of two long texts each has half a window
     result: list[tuple[tuple[list[int], list[int]], ...]] = []
     for record, encoding in zip(records, whole, strict=True):
         if len(encoding) <= settings.max_length:
@@ -104,7 +105,7 @@ def encode_records(
         else:
             count.windowed += 1
             windows = tokenizer.encode_windows(
-                record.text, record.pair, max_length=settings.max_length, stride=settings.stride
+                record.text, record.pair, max_length=settings.max_length, stride=stride
             )
             count.truncated += limit is not None and len(windows) > limit
             result.append(tuple(_plain(w) for w in windows[:limit]))
