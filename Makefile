@@ -1,4 +1,4 @@
-.PHONY: demo test check install clean
+.PHONY: demo test check docs install clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -34,3 +34,6 @@ test: $(VENV)/.dev
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+docs: $(VENV)/.dev
+	$(BIN)/python -c "from litebert.cli.reference import command_reference as c, settings_reference as s; from pathlib import Path; Path('docs/commands.md').write_text(c()); Path('docs/settings.md').write_text(s())"

@@ -324,7 +324,7 @@ class TensorBundle(AbstractContextManager["TensorBundle"]):
             raise _refused(index, f"{index} is no index: it has {size:,} bytes, of at most {_MAX_INDEX:,}")
         try:
             with _explained(index), index.open("rb") as file:
-                self._shards, found = _index(file.read(_MAX_INDEX))
+                self._shards, found = _index(file.read(size))
         except _DamageError as damage:
             raise _refused(index, f"{index} is damaged: {damage}", _DAMAGED) from None
         self.entries: Mapping[str, Entry] = {name: e for name, e in found.items() if isinstance(e, Entry)}

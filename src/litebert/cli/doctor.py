@@ -11,6 +11,8 @@ import click
 
 from litebert.cli.output import common_options, print_result, table
 
+_SHAPE = "1024 x 768 x 3072"
+
 
 @click.command("doctor")
 @common_options
@@ -38,7 +40,7 @@ def command(as_json: bool, debug: bool) -> None:  # noqa: ARG001
         ("GPUs", ", ".join(data["gpus"]) or "none"),
         ("memory", f"{data['memory_bytes'] / 1e9:.1f} GB"),
         ("free disk here", f"{data['disk_free_bytes'] / 1e9:.1f} GB"),
-        ("matrix product", f"{data['gflops']['float32']:.0f} GFLOP/s float32, {data['gflops']['bfloat16']:.0f} bfloat16 (1024 x 768 x 3072)"),
+        ("matrix product", f"{data['gflops']['float32']:.0f} GFLOP/s float32, {data['gflops']['bfloat16']:.0f} bfloat16 ({_SHAPE})"),
         ("Python", f"{env['python']} on {env['system']}"),
         *sorted(env["packages"].items()),
     ]  # fmt: skip

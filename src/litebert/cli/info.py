@@ -8,6 +8,8 @@ import click
 
 from litebert.cli.output import common_options, print_result, table
 
+_ORIGINS = {"huggingface": "Hugging Face folder", "google": "Google TensorFlow checkpoint"}
+
 
 @click.command("info")
 @click.argument("model")
@@ -37,7 +39,7 @@ def command(model: str, as_json: bool, debug: bool) -> None:  # noqa: ARG001
     blocks = config.num_hidden_groups * config.inner_group_num
     rows = [
         ("model", model),
-        ("read as", {"huggingface": "Hugging Face folder", "google": "Google TensorFlow checkpoint"}.get(source.origin, "random weights")),
+        ("read as", _ORIGINS.get(source.origin, "random weights")),
         ("size", f"{applications} applications of {blocks} block{'s' * (blocks > 1)}, {config.hidden_size} wide, "
                  f"{config.num_attention_heads} heads, feed-forward {config.intermediate_size}"),
         ("embedding", f"{config.vocab_size} pieces x {config.embedding_size}, up to {config.max_position_embeddings} tokens"),

@@ -93,7 +93,9 @@ def encode_records(
         raise DataError("some records have a second text and some do not")
     pairs = [r.pair or "" for r in records] if paired else None
     whole = tokenizer.encode_batch(texts, pairs)
-    stride = max(0, min(settings.stride, (settings.max_length - 3) // 2 - 1))  # of two long texts each has half a window
+    stride = max(
+        0, min(settings.stride, (settings.max_length - 3) // 2 - 1)
+    )  # of two long texts each has half a window
     result: list[tuple[tuple[list[int], list[int]], ...]] = []
     for record, encoding in zip(records, whole, strict=True):
         if len(encoding) <= settings.max_length:
@@ -104,9 +106,7 @@ def encode_records(
             result.append((_plain(cut),))
         else:
             count.windowed += 1
-            windows = tokenizer.encode_windows(
-                record.text, record.pair, max_length=settings.max_length, stride=stride
-            )
+            windows = tokenizer.encode_windows(record.text, record.pair, max_length=settings.max_length, stride=stride)
             count.truncated += limit is not None and len(windows) > limit
             result.append(tuple(_plain(w) for w in windows[:limit]))
     return result

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import Field
 
 from litebert import files
 from litebert.checkpoint.pretrained import AlbertTokenizer, Pretrained, check_vocabulary, read_source
@@ -54,9 +55,9 @@ class FinetuneSettings(Settings):
     """Folder with a benchmark's official files."""
     columns: str | None = None
     """Columns as text=...,pair=...,label=...; default: guessed."""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     """Options of the task: kind (single, multi, regression), labels, metric."""
-    config: dict[str, Any] = {}
+    config: dict[str, Any] = Field(default_factory=dict)
     """Model configuration fields to change, such as hidden_dropout_prob."""
     dev_fraction: float = 0.1
     """Part of the training records held out when there is no dev file."""

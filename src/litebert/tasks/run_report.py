@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from litebert.train.evaluation import Evaluation
-from litebert.train.report import build_training_report
+from litebert.train.report.run import build_training_report
 
 
 def build(

@@ -9,21 +9,17 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from litebert.train.charts import (
-    CHART_CSS,
+from litebert.train.evaluation import CalibrationBin
+from litebert.train.report.charts import (
     Series,
     bar_chart,
     confusion_matrix,
-    escape_text,
     histogram,
     line_chart,
-    nice_ticks,
     reliability_diagram,
     scatter,
-    shorten,
-    tick_label,
 )
-from litebert.train.evaluation import CalibrationBin
+from litebert.train.report.svg import CHART_CSS, escape_text, nice_ticks, shorten, tick_label
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = '<script>alert("x")</script>&\'\x00\ud800\u202e日本語'

@@ -58,10 +58,10 @@ def test_constant_predictions():
 
 def test_state_goes_on():
     a, b = Guardian(0.69, 50), Guardian(None, 1)
-    for i in range(40):
+    for _ in range(40):
         a.after_step(0.69, 1.0)
     b.restore(a.state())
-    for i in range(30):
+    for _ in range(30):
         assert (a.after_step(0.69, 1.0) is None) == (b.after_step(0.69, 1.0) is None)
 
 

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from litebert.errors import RunError
-from litebert.train import report as page
 from litebert.train.evaluation import (
     CalibrationBin,
     Evaluation,
@@ -23,7 +22,9 @@ from litebert.train.evaluation import (
     most_confused,
     seed_scores,
 )
-from litebert.train.report import LongText, Report, Section, build_training_report, format_number
+from litebert.train.report import page, run
+from litebert.train.report.page import LongText, Report, Section, format_number
+from litebert.train.report.run import build_training_report
 
 HOSTILE = '<script>alert("x")</script>&\'\x00\ud800\u202e日本語'
 VOID = {"meta", "link", "rect", "path", "circle", "br"}
@@ -228,8 +229,8 @@ def test_odd_numbers_in_the_log_do_not_break_the_page(value: object) -> None:
 
 def test_smoothing_does_not_lag_and_keeps_gaps() -> None:
     line = [float(i) for i in range(200)]
-    assert page._smooth(line)[10:-10] == pytest.approx(line[10:-10])
-    gap = page._smooth([1.0] * 30 + [math.nan] + [1.0] * 30)
+    assert run._smooth(line)[10:-10] == pytest.approx(line[10:-10])
+    gap = run._smooth([1.0] * 30 + [math.nan] + [1.0] * 30)
     assert math.isnan(gap[30]) and all(value == pytest.approx(1.0) for i, value in enumerate(gap) if i != 30)
 
 
@@ -314,7 +315,7 @@ def test_baseline_and_seed_scores_are_found_by_name() -> None:
 
 def test_the_report_needs_no_torch() -> None:
     source = str(Path(page.__file__).parents[2])
-    program = "import sys, litebert.train.report; print(sorted({'torch', 'matplotlib', 'sklearn', 'scipy'} & set(sys.modules)))"
+    program = "import sys, litebert.train.report.run; print(sorted({'torch', 'matplotlib', 'sklearn', 'scipy'} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={"PYTHONPATH": source}
     )

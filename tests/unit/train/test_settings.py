@@ -33,7 +33,7 @@ def test_overrides():
     assert parse_overrides(["a.b=1", "a.c=x y", "d=[1, 2]", "a.e=true", "f=1e-4"]) == {
         "a": {"b": 1, "c": "x y", "e": True}, "d": [1, 2], "f": 1e-4,
     }  # fmt: skip
-    with pytest.raises(ConfigError, match="a.b=value"):
+    with pytest.raises(ConfigError, match=r"a\.b=value"):
         parse_overrides(["nonsense"])
 
 
