@@ -234,3 +234,12 @@ def test_an_index_too_large_to_be_one_is_not_read(small: Path) -> None:
 def test_snappy_damage_is_refused(small: Path, stream: bytes) -> None:
     bw.write_index(Path(f"{small}.index"), [(b"", bw.header())], compress=lambda _: stream)
     refusal(small, "damaged")
+    with pytest.raises(tensor_bundle._DamageError, match=r"compressed block|announced"):
+        tensor_bundle._unsnappy(stream)
+
+
+def test_snappy_cannot_swell_beyond_the_largest_index() -> None:
+    copies = (10 << 20) // 64
+    stream = bw.varint(1 + 64 * copies) + b"\0x" + bytes([63 << 2 | 2, 1, 0]) * copies
+    with pytest.raises(tensor_bundle._DamageError, match="impossible length"):
+        tensor_bundle._unsnappy(stream)

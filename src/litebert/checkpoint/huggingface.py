@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from litebert.config import AlbertConfig, read_json_object
 from litebert.errors import CheckpointError, ConfigError
 
 _PROJECTION = "albert.encoder.embedding_hidden_mapping_in"
+_TWO_WAY_HEADS = ("sentence_order", "qa_outputs")
+"""Two outputs here whatever ``num_labels`` says; ``transformers`` sizes them by it (checklist G8)."""
 _WEIGHT_FILES = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -172,7 +174,9 @@ def read_info(folder: Path) -> dict[str, Any]:
 # --- Writing ------------------------------------------------------------------------------------------------------------
 
 
-def write_hugging_face(model: nn.Module, config: AlbertConfig, folder: Path, *, architecture: str) -> None:
+def write_hugging_face(
+    model: nn.Module, config: AlbertConfig, folder: Path, *, architecture: str, leave_out: Collection[str] = ()
+) -> None:
     """Write ``config.json`` and ``model.safetensors``, each in one step.
 
     Args:
@@ -180,13 +184,18 @@ def write_hugging_face(model: nn.Module, config: AlbertConfig, folder: Path, *, 
         config: Its configuration.
         folder: Made if missing.
         architecture: Class name for the key ``architectures``, the same in ``transformers``.
+        leave_out: Tensors, by our names, that mean nothing because they were never loaded nor trained.
     """
     from safetensors.torch import save_file
 
-    tensors = foreign_state(model, config)
+    tensors = foreign_state(model, config, leave_out=leave_out)
     if not hasattr(model, "albert"):
         tensors = {name.removeprefix("albert."): tensor for name, tensor in tensors.items()}
-    data = {"architectures": [architecture], **config.to_dict()}
+    if any(hasattr(model, head) for head in _TWO_WAY_HEADS) and config.num_labels != 2:
+        config = config.replace(num_labels=2)
+    data = {key: value for key, value in config.to_dict().items() if key not in ("architectures", "torch_dtype")}
+    data["architectures"] = [architecture]
+    data["dtype"] = str(next(iter(tensors.values())).dtype).removeprefix("torch.")  # what transformers loads it in
     if config.embedding_size == config.hidden_size:
         data["embedding_projection"] = config.has_projection
     try:
@@ -197,14 +206,15 @@ def write_hugging_face(model: nn.Module, config: AlbertConfig, folder: Path, *, 
     files.write_json(folder / "config.json", data)
 
 
-def foreign_state(model: nn.Module, config: AlbertConfig) -> dict[str, Tensor]:
+def foreign_state(model: nn.Module, config: AlbertConfig, *, leave_out: Collection[str] = ()) -> dict[str, Tensor]:
     """Return all tensors of a model under Hugging Face's names, with memory of their own."""
     prefix = "" if hasattr(model, "albert") else "albert."
     ours = {prefix + name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
     table = {entry.ours: entry for entry in hugging_face_table(config)}
     tensors: dict[str, Tensor] = {}
     for name, tensor in ours.items():
-        tensors.update(table[name].to_theirs(tensor))
+        if name not in leave_out:
+            tensors.update(table[name].to_theirs(tensor))
     if not config.has_projection:  # transformers always has one
         dtype = next(iter(ours.values())).dtype
         tensors[f"{_PROJECTION}.weight"] = torch.eye(config.hidden_size, dtype=dtype)

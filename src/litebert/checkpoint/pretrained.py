@@ -122,7 +122,10 @@ class Pretrained(nn.Module):
             RunError: The folder cannot be written.
         """
         folder = Path(folder)
-        write_hugging_face(self, self._albert_config(), folder, architecture=self._class_name)
+        needless = self.load_report.needless if self.load_report else ()
+        write_hugging_face(
+            self, self._albert_config(), folder, architecture=self._class_name, leave_out=needless
+        )
         files.write_json(folder / "litebert.json", {"format_version": FORMAT_VERSION})
 
     def _albert_config(self) -> AlbertConfig:

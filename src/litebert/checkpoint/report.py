@@ -14,6 +14,9 @@ HEADS = {
 }
 """What users call the parts outside the encoder, by the first word of the tensor's name."""
 
+POOLER = "albert.pooler."
+"""A part of the encoder that files of models without a use for it lack (``transformers`` leaves it out of them)."""
+
 
 @dataclass
 class LoadReport:
@@ -26,6 +29,7 @@ class LoadReport:
         unexpected: In the file, of no use to any part of this model.
         mismatched: In both, with different shapes: (name, shape in the file, shape in the model).
         ignored: In the file and rightly left: optimiser slots, derived buffers, heads this model does not have.
+        needless: In the model, not in the file, and without influence on its outputs: the pooler under a head over tokens.
     """
 
     source: str
@@ -34,12 +38,14 @@ class LoadReport:
     unexpected: list[str] = field(default_factory=list)
     mismatched: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
+    needless: list[str] = field(default_factory=list)
 
     @property
     def new_parts(self) -> list[str]:
-        """Heads that keep random initial values, in words."""
+        """Heads, and the pooler, that keep random initial values, in words."""
         names = {name.split(".")[0] for name in self.missing} | {name.split(".")[0] for name, _, _ in self.mismatched}
-        return [words for part, words in HEADS.items() if part in names]
+        pooler = ["pooler"] if any(name.startswith(POOLER) for name in self.missing) else []
+        return pooler + [words for part, words in HEADS.items() if part in names]
 
     def summary(self) -> str:
         """Return one line: how many of each, and which heads start from random values."""
@@ -57,6 +63,7 @@ class LoadReport:
             "unexpected": self.unexpected,
             "mismatched": [{"name": n, "file": list(a), "model": list(b)} for n, a, b in self.mismatched],
             "ignored": self.ignored,
+            "needless": self.needless,
         }
 
     def check(self, *, strict: bool = True, new_heads: bool = True) -> None:
@@ -64,7 +71,7 @@ class LoadReport:
 
         Args:
             strict: Refuse missing or mismatched encoder tensors and unexpected ones.
-            new_heads: Allow heads to be missing or of another shape, as when fine-tuning starts.
+            new_heads: Allow heads and the pooler to be missing or of another shape, as when fine-tuning starts.
 
         Raises:
             CheckpointError: Nothing matched at all; or, if strict, a part of the encoder did not.
@@ -77,7 +84,7 @@ class LoadReport:
             )
         if not strict:
             return
-        bad = [n for n in self.missing if n.startswith("albert.") or not new_heads]
+        bad = [n for n in self.missing if (n.startswith("albert.") and not n.startswith(POOLER)) or not new_heads]
         bad_shapes = [m for m in self.mismatched if m[0].startswith("albert.") or not new_heads]
         problems = []
         if bad_shapes:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from litebert.checkpoint.names import Entry
-from litebert.checkpoint.report import LoadReport
+from litebert.checkpoint.report import POOLER, LoadReport
 from litebert.config import AlbertConfig
 from litebert.errors import CheckpointError
 
@@ -57,7 +57,8 @@ class Source:
             for name, target in targets.items():
                 given = self.tensors.get(name)
                 if given is None:
-                    report.missing.append(name)
+                    needless = name.startswith(POOLER) and not getattr(model, "uses_pooler", True)
+                    (report.needless if needless else report.missing).append(name)
                 elif given.shape != target.shape:
                     report.mismatched.append((name, tuple(given.shape), tuple(target.shape)))
                 else:

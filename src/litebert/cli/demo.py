@@ -13,10 +13,11 @@ from litebert.cli.output import common_options, print_result, say
 @click.command("demo")
 @click.option("--out", default="litebert-demo", show_default=True, help="Folder for the model and the report.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the run.")
+@click.option("--minutes", type=float, help="Training time; default: until it is done, a few minutes.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted demo.")
 @click.option("--force", is_flag=True, help="Replace an earlier demo.")
 @common_options
-def command(out: str, seed: int, resume: bool, force: bool, as_json: bool, debug: bool) -> None:  # noqa: ARG001
+def command(out: str, seed: int, minutes: float | None, resume: bool, force: bool, as_json: bool, debug: bool) -> None:  # noqa: ARG001
     """Train a classifier of customers' questions on bundled data, evaluate it, and let it answer fresh ones.
 
     Takes a few minutes on two cores and needs no network.
@@ -30,7 +31,7 @@ def command(out: str, seed: int, resume: bool, force: bool, as_json: bool, debug
     from litebert.tasks.finetune import finetune, prepare
 
     started = time.monotonic()
-    settings = demo_settings(seed=seed)
+    settings = demo_settings(seed=seed, minutes=minutes)
     say(f"1/3 reading Banking77: questions of bank customers, 77 intents (CC BY 4.0); starting from {settings.model}")
     prepared = prepare(settings)
     say(f"2/3 training on {len(prepared.train):,} questions, {prepared.steps:,} steps; Ctrl-C saves, --resume goes on")

@@ -8,6 +8,8 @@ A label of -100 is ignored everywhere. No head loads files or knows a task.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -42,7 +44,12 @@ class WithEncoder(nn.Module):
     Args:
         config: The architecture; its ``num_labels`` sizes sequence and token heads.
         attention: Backend of the encoder.
+
+    Attributes:
+        uses_pooler: Whether the head reads the pooled first token; files of models that do not may lack the pooler.
     """
+
+    uses_pooler: ClassVar[bool] = True
 
     def __init__(self, config: AlbertConfig, *, attention: str = "sdpa") -> None:
         super().__init__()
@@ -131,6 +138,8 @@ class AlbertForPreTraining(_WithMaskedLM):
 class AlbertForMaskedLM(_WithMaskedLM):
     """Encoder with the masked-LM head."""
 
+    uses_pooler = False
+
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -216,6 +225,8 @@ def sequence_loss(logits: Tensor, labels: Tensor) -> Tensor:
 class AlbertForTokenClassification(_WithClassifier):
     """Encoder with a classifier on every token."""
 
+    uses_pooler = False
+
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -242,6 +253,8 @@ class AlbertForTokenClassification(_WithClassifier):
 
 class AlbertForQuestionAnswering(WithEncoder):
     """Encoder with a linear start and end score per token (Google's SQuAD 1.1 head)."""
+
+    uses_pooler = False
 
     def __init__(self, config: AlbertConfig, *, attention: str = "sdpa") -> None:
         super().__init__(config, attention=attention)

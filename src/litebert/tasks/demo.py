@@ -20,15 +20,18 @@ FRESH_QUESTIONS = (
 """Written for the demo; none of them is in the data."""
 
 
-def demo_settings(*, seed: int = 0) -> FinetuneSettings:
+def demo_settings(*, seed: int = 0, minutes: float | None = None) -> FinetuneSettings:
     """Return the run of ``litebert demo``: the bundled checkpoint if there is one, else a small model from random weights.
 
     Args:
         seed: Of the run.
+        minutes: Training time; None for as long as the recipe says.
     """
     models = bundled_models()
     recipe = read_recipe("demo" if models else "demo-random")
     training = {**recipe.get("training", {}), "seed": seed}
+    if minutes is not None:
+        training["minutes"] = minutes
     model = models[0] if models else recipe.get("model", RANDOM + "nano")
     files = {"train": str(DATA / "train.csv.xz"), "dev": str(DATA / "test.csv.xz")}
     return build_settings(FinetuneSettings, {**recipe, **files, "model": model, "training": training})

@@ -78,6 +78,7 @@ class Progress:
     best_step: int = 0
     best_metrics: dict[str, float] = field(default_factory=dict)
     worse: int = 0
+    evaluated: int = -1
     restarts: int = 0
     rate_factor: float = 1.0
     seconds: float = 0.0
@@ -161,6 +162,8 @@ class Trainer:
         with stop_signals(self._on_signal):
             while not self._finished():
                 self._advance()
+                if self._finished() and self.evaluate is not None and self.progress.evaluated != self.progress.step:
+                    self._evaluate()  # which may start the run again
         self._keep_best()
         return self.progress
 
@@ -250,14 +253,12 @@ class Trainer:
     # --- Evaluation -------------------------------------------------------------------------------------------------
 
     def _evaluation_due(self) -> bool:
-        if self.evaluate is None:
-            return False
-        last = self.settings.minutes is None and self.progress.step >= self.total_steps
-        return last or self.progress.step % self.evaluate_every == 0
+        return self.evaluate is not None and self.progress.step % self.evaluate_every == 0
 
     def _evaluate(self) -> None:
         assert self.evaluate is not None
         p = self.progress
+        p.evaluated = p.step
         self._swap_average()
         self.model.eval()
         result = self.evaluate(self.model)

@@ -196,7 +196,7 @@ def test_what_is_no_archive(tmp_path: Path, content: bytes) -> None:
 def test_random_damage_gives_our_error_or_files(tmp_path: Path, name: str) -> None:
     rng, whole = random.Random(name), FORMATS[name](BUNDLE)
     archive, refused = tmp_path / "archive", 0
-    for turn in range(150):
+    for turn in range(80):
         octets = bytearray(whole)
         for _ in range(rng.randint(1, 3)):
             octets[rng.randrange(len(octets) if turn % 2 else min(400, len(octets)))] ^= rng.randint(1, 255)
@@ -206,7 +206,7 @@ def test_random_damage_gives_our_error_or_files(tmp_path: Path, name: str) -> No
         except LitebertError as error:
             assert error.message
             refused += 1
-    assert refused > 20
+    assert refused > 10
 
 
 # Hostile archives -----------------------------------------------------------------------------------------------------------------
@@ -271,7 +271,7 @@ def test_links_and_devices_in_zip(tmp_path: Path, kind: int) -> None:
 def test_encrypted_zip(tmp_path: Path) -> None:
     octets = bytearray(zip_bytes(BUNDLE))
     octets[octets.index(b"PK\1\2") + 8] |= 1
-    refuse(tmp_path, bytes(octets), "encrypted")
+    refuse(tmp_path, bytes(octets), "a device or encrypted")
 
 
 @pytest.mark.parametrize("twin", ["m/x.index", "m/X.INDEX", "./m//x.index"])
