@@ -3,6 +3,7 @@
 import itertools
 
 import pytest
+import safetensors.torch
 import torch
 import transformers
 from torch import nn
@@ -31,6 +32,14 @@ SHAPES = [
     for i, (e, inner, groups) in enumerate(itertools.product((8, 16), (1, 2), (1, 2, 3)))
 ] + [{"num_hidden_groups": 2, "hidden_act": act, "embedding_size": 16} for act in ACTIVATIONS]
 FEW = (SHAPES[0], SHAPES[5], SHAPES[7])
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def shape_name(shape):
@@ -229,6 +238,8 @@ def test_gradients(name, shape, tmp_path):
     got = gradients_under_their_names(ours)
     assert sum(bool(g.abs().max() > 1e-3) for g in expected.values()) > 20
     assert all(not got.pop(n).any() for n in got.keys() - expected.keys())
+    for gradients in (got, expected):  # the padding piece's row has a test of its own below
+        gradients["albert.embeddings.word_embeddings.weight"][0] = 0
     assert_equal(got, expected, name, rtol=1e-4)
 
 
@@ -366,9 +377,13 @@ def test_round_trip_is_bit_identical(name, shape, tmp_path):
     assert before.keys() == after.keys()
     for key, value in before.items():
         assert torch.equal(after[key], value), f"{key}, {ORACLE}"
+    assert safetensors.torch.load_file(tmp_path / "a" / "model.safetensors").keys() == safetensors.torch.load_file(
+        tmp_path / "b" / "model.safetensors"
+    ).keys()  # no tensor more either, such as a pooler that was never trained
     back = getattr(pretrained, name).from_pretrained(tmp_path / "b")
+    assert back.load_report.needless == ours.load_report.needless
     for key, value in ours.state_dict().items():
-        assert torch.equal(back.state_dict()[key], value), key
+        assert key in ours.load_report.needless or torch.equal(back.state_dict()[key], value), key
 
 
 @pytest.mark.parametrize("name", NAMES)

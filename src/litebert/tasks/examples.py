@@ -19,6 +19,9 @@ from litebert.train.settings import Settings
 
 Batch = dict[str, Tensor]
 
+_LENGTH_STEP = 8
+"""Lengths of batches are multiples of this: few shapes, for each of which the kernels are prepared once and kept in memory."""
+
 _POOL = 50
 """Batches whose examples are sorted by length together: enough to save most padding, few enough to keep the order random."""
 
@@ -128,7 +131,8 @@ def collate(examples: Sequence[Example], pad_id: int) -> Batch:
         ``token_type_ids`` (W, T) int64, ``attention_mask`` (W, T) bool.
     """
     windows = [(owner, ids, types) for owner, example in enumerate(examples) for ids, types in example.windows]
-    length = max(len(ids) for _, ids, _ in windows)
+    longest = max(len(ids) for _, ids, _ in windows)
+    length = -(-longest // _LENGTH_STEP) * _LENGTH_STEP
     input_ids = np.full((len(windows), length), pad_id, dtype=np.int64)
     type_ids = np.zeros((len(windows), length), dtype=np.int64)
     mask = np.zeros((len(windows), length), dtype=bool)

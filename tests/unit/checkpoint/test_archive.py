@@ -196,7 +196,7 @@ def test_what_is_no_archive(tmp_path: Path, content: bytes) -> None:
 def test_random_damage_gives_our_error_or_files(tmp_path: Path, name: str) -> None:
     rng, whole = random.Random(name), FORMATS[name](BUNDLE)
     archive, refused = tmp_path / "archive", 0
-    for turn in range(80):
+    for turn in range(50):
         octets = bytearray(whole)
         for _ in range(rng.randint(1, 3)):
             octets[rng.randrange(len(octets) if turn % 2 else min(400, len(octets)))] ^= rng.randint(1, 255)
@@ -206,7 +206,7 @@ def test_random_damage_gives_our_error_or_files(tmp_path: Path, name: str) -> No
         except LitebertError as error:
             assert error.message
             refused += 1
-    assert refused > 10
+    assert refused > 5
 
 
 # Hostile archives -----------------------------------------------------------------------------------------------------------------
