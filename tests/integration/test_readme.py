@@ -46,7 +46,9 @@ def test_shell_block(workplace):
 def test_python_block(workplace):
     if not (workplace / "bank" / "config.json").is_file():
         test_shell_block(workplace)
-    done = subprocess.run([sys.executable, "-c", block("python")], cwd=workplace, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", block("python")], cwd=workplace, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 3
     assert "('deja'" in done.stdout or "▁deja" in done.stdout or "▁de" in done.stdout

@@ -377,9 +377,10 @@ def test_round_trip_is_bit_identical(name, shape, tmp_path):
     assert before.keys() == after.keys()
     for key, value in before.items():
         assert torch.equal(after[key], value), f"{key}, {ORACLE}"
-    assert safetensors.torch.load_file(tmp_path / "a" / "model.safetensors").keys() == safetensors.torch.load_file(
-        tmp_path / "b" / "model.safetensors"
-    ).keys()  # no tensor more either, such as a pooler that was never trained
+    assert (
+        safetensors.torch.load_file(tmp_path / "a" / "model.safetensors").keys()
+        == safetensors.torch.load_file(tmp_path / "b" / "model.safetensors").keys()
+    )  # no tensor more either, such as a pooler that was never trained
     back = getattr(pretrained, name).from_pretrained(tmp_path / "b")
     assert back.load_report.needless == ours.load_report.needless
     for key, value in ours.state_dict().items():

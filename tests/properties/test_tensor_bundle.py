@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from litebert.checkpoint import tensor_bundle
+from litebert.checkpoint.crc32c import crc32c
+from litebert.checkpoint.leveldb_table import DamageError, unsnappy
 from litebert.checkpoint.tensor_bundle import TensorBundle, read_bundle
 from litebert.errors import CheckpointError
 from tests import bundle_writer as bw
@@ -135,15 +136,15 @@ def test_random_entries(
 @MANY
 @given(st.binary(max_size=80))
 def test_random_snappy(octets: bytes) -> None:
-    with suppress(tensor_bundle._DamageError):
-        assert len(tensor_bundle._unsnappy(octets)) <= 32 * len(octets)
+    with suppress(DamageError):
+        assert len(unsnappy(octets)) <= 32 * len(octets)
 
 
 @MANY
 @given(st.binary(max_size=300), st.integers(0, 60_000), st.integers(0, 255))
 def test_crc32c_equals_the_definition(octets: bytes, repeat: int, fill: int) -> None:
     message = octets + bytes([fill]) * repeat + octets
-    assert tensor_bundle.crc32c(message) == bw.crc32c(message)
+    assert crc32c(message) == bw.crc32c(message)
 
 
 def refusal(prefix: Path, match: str) -> CheckpointError:
@@ -234,12 +235,12 @@ def test_an_index_too_large_to_be_one_is_not_read(small: Path) -> None:
 def test_snappy_damage_is_refused(small: Path, stream: bytes) -> None:
     bw.write_index(Path(f"{small}.index"), [(b"", bw.header())], compress=lambda _: stream)
     refusal(small, "damaged")
-    with pytest.raises(tensor_bundle._DamageError, match=r"compressed block|announced"):
-        tensor_bundle._unsnappy(stream)
+    with pytest.raises(DamageError, match=r"compressed block|announced"):
+        unsnappy(stream)
 
 
 def test_snappy_cannot_swell_beyond_the_largest_index() -> None:
     copies = (10 << 20) // 64
     stream = bw.varint(1 + 64 * copies) + b"\0x" + bytes([63 << 2 | 2, 1, 0]) * copies
-    with pytest.raises(tensor_bundle._DamageError, match="impossible length"):
-        tensor_bundle._unsnappy(stream)
+    with pytest.raises(DamageError, match="impossible length"):
+        unsnappy(stream)

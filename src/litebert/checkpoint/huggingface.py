@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import struct
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,9 @@ def read_hugging_face(folder: Path, changes: Mapping[str, Any] | None = None) ->
             path=folder / "config.json",
         )
     foreign = {modern_hugging_face_name(name): tensor for name, tensor in _read_weights(folder).items()}
+    for second, first in TIED_HUGGING_FACE.items():
+        if second in foreign and first not in foreign:
+            foreign[first] = foreign[second]
     config = AlbertConfig.from_dict(data)
     foreign, config = _settle_projection(foreign, config, folder)
     config = config.replace(**changes) if changes else config
@@ -158,8 +162,11 @@ def _read_file(path: Path) -> dict[str, Tensor]:
             hint="Ask its author for model.safetensors.",
             path=path,
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
-        raise CheckpointError(f"{damaged}: {error}", hint=hint, path=path) from error
+    except (
+        *(OSError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError),
+        *(struct.error, OverflowError, AssertionError, MemoryError),
+    ) as error:
+        raise CheckpointError(f"{damaged}: {str(error) or type(error).__name__}", hint=hint, path=path) from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise CheckpointError(f"{path.name} holds something else than named tensors", path=path)
     return {str(name): tensor for name, tensor in state.items()}
@@ -193,9 +200,9 @@ def write_hugging_face(
         tensors = {name.removeprefix("albert."): tensor for name, tensor in tensors.items()}
     if any(hasattr(model, head) for head in _TWO_WAY_HEADS) and config.num_labels != 2:
         config = config.replace(num_labels=2)
-    data = {key: value for key, value in config.to_dict().items() if key not in ("architectures", "torch_dtype")}
-    data["architectures"] = [architecture]
-    data["dtype"] = str(next(iter(tensors.values())).dtype).removeprefix("torch.")  # what transformers loads it in
+    dtype = str(next(iter(tensors.values())).dtype).removeprefix("torch.")  # what transformers loads the folder in
+    rest = {k: v for k, v in config.to_dict().items() if k not in ("architectures", "dtype", "torch_dtype")}
+    data = {"architectures": [architecture], "dtype": dtype, **rest}
     if config.embedding_size == config.hidden_size:
         data["embedding_projection"] = config.has_projection
     try:

@@ -123,9 +123,7 @@ class Pretrained(nn.Module):
         """
         folder = Path(folder)
         needless = self.load_report.needless if self.load_report else ()
-        write_hugging_face(
-            self, self._albert_config(), folder, architecture=self._class_name, leave_out=needless
-        )
+        write_hugging_face(self, self._albert_config(), folder, architecture=self._class_name, leave_out=needless)
         files.write_json(folder / "litebert.json", {"format_version": FORMAT_VERSION})
 
     def _albert_config(self) -> AlbertConfig:

@@ -23,15 +23,13 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from litebert.checkpoint.crc32c import crc32c, masked
+from litebert.checkpoint.leveldb_table import MAX_INDEX, DamageError, read_table, take, varint
 from litebert.errors import CheckpointError, nearest
 
 Names: TypeAlias = Collection[str] | Callable[[str], bool] | None
 DEFAULT_MAX_BYTES: Final = 16 << 30
-_MAX_INDEX = 8 << 20  # a released ALBERT's index is under 20 kB
-_MAX_NAME = 4096
 _MAX_RANK = 32  # NumPy 1's limit
-_FOOTER = 48
-_MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
 _DAMAGED = "Copy or download the checkpoint again: the file is damaged or incomplete (if it came from git, run `git lfs pull`)."
 
 # DataType of core/framework/types.proto
@@ -69,96 +67,22 @@ class Entry:
     partitioned: bool = False
 
 
-class _DamageError(Exception):
-    """What is wrong with some bytes; becomes a CheckpointError where the file is known."""
-
-
-# Modulo the CRC's polynomial, x^(8*5321) + x^(8*3574) + x^(8*2491) + 1 = 0 (found by search; a test checks it). So a byte may be
-# moved 1747, 2830 and 5321 places later without changing the CRC: a long message is shortened by XORs of large arrays. Squaring
-# keeps such an equation true, hence the same with all distances times 2, 4, 8, ...
-_RELATION = (5321, 3574, 2491)
-_SCALES = (32, 8, 4, 2, 1)
-_PIECE = 1 << 19
-_CRC_TABLE = list(range(256))
-for _ in range(8):
-    _CRC_TABLE = [value >> 1 ^ 0x82F63B78 * (value & 1) for value in _CRC_TABLE]
-
-
-def crc32c(data: bytes | NDArray[np.uint8]) -> int:
-    """Return the CRC-32C (Castagnoli; RFC 3720, appendix B.4) of any number of bytes."""
-    octets = np.frombuffer(data, np.uint8)
-    value, rest = (0, _shortened(octets)) if len(octets) > 2 * _RELATION[0] else (0xFFFFFFFF, octets)
-    for octet in rest.tobytes():
-        value = value >> 8 ^ _CRC_TABLE[(value ^ octet) & 0xFF]
-    return value ^ 0xFFFFFFFF
-
-
-def _shortened(octets: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return at most ``_RELATION[0]`` bytes that leave a register starting at 0 where ``octets`` leaves one starting at ~0."""
-    rest = np.empty(0, np.uint8)
-    for start in range(0, len(octets), _PIECE):
-        piece = np.concatenate((rest, octets[start : start + _PIECE]))
-        if start == 0:
-            piece[:4] ^= 0xFF
-        rest = _fold(piece, _SCALES[0])
-    for scale in _SCALES[1:]:
-        rest = _fold(rest, scale)
-    return rest
-
-
-def _fold(octets: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
-    """Move all but the last bytes of a message (changed in place) later; return those last bytes."""
-    width = 8 if scale % 8 == 0 else 1
-    units: NDArray[Any] = octets[: len(octets) // width * width].view(np.uint64 if width == 8 else np.uint8)
-    far, middle, near = (exponent * scale // width for exponent in _RELATION)
-    stop, step = max(0, len(units) - far), far - middle
-    for start in range(0, stop, step):  # a step's units are complete: later ones are only ever moved further on
-        end = min(start + step, stop)
-        for distance in (far - middle, far - near, far):
-            units[start + distance : end + distance] ^= units[start:end]
-    return octets[stop * width :]
-
-
-def _masked(crc: int) -> int:
-    """Return the form in which LevelDB and TensorFlow store a CRC (``crc32c::Mask``)."""
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def _take(data: bytes, at: int, length: int) -> bytes:
-    if length > len(data) - at:
-        raise _DamageError(f"{length} bytes announced where {len(data) - at} are left")
-    return data[at : at + length]
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        octet = _take(data, at, 1)[0]
-        at += 1
-        value |= (octet & 0x7F) << shift
-        if octet < 0x80:
-            if value >> 64:
-                break
-            return value, at
-    raise _DamageError("a number of more than 64 bits")
-
-
 def _fields(message: bytes) -> Iterator[tuple[int, int, bytes]]:
     """Yield (tag, number, payload) of a protocol buffer's fields; a tag is field << 3 | wire type, type 2 has a payload."""
     at = 0
     while at < len(message):
-        tag, at = _varint(message, at)
+        tag, at = varint(message, at)
         kind, number, payload = tag & 7, 0, b""
         if kind in (0, 2):
-            number, at = _varint(message, at)
+            number, at = varint(message, at)
         if kind == 2:
-            payload = _take(message, at, number)
+            payload = take(message, at, number)
             at += number
         elif kind in (1, 5):
             width = 8 if kind == 1 else 4
-            number, at = int.from_bytes(_take(message, at, width), "little"), at + width
+            number, at = int.from_bytes(take(message, at, width), "little"), at + width
         elif kind:
-            raise _DamageError(f"a field of the unknown wire type {kind}")
+            raise DamageError(f"a field of the unknown wire type {kind}")
         yield tag, number, payload
 
 
@@ -167,92 +91,15 @@ def _numbers(message: bytes) -> dict[int, int]:
     return defaultdict(int, {tag: number for tag, number, _ in _fields(message)})
 
 
-def _unsnappy(data: bytes) -> bytes:
-    """Decompress a block (google/snappy, ``format_description.txt``)."""
-    length, at = _varint(data, 0)
-    if length > min(_MAX_INDEX, 32 * len(data)):  # the densest copy is 64 bytes for 3
-        raise _DamageError("a compressed block announces an impossible length")
-    out = bytearray()
-    while at < len(data) and len(out) <= length:
-        kind, upper, at = data[at] & 3, data[at] >> 2, at + 1
-        width = (max(0, upper - 59), 1, 2, 4)[kind]
-        number = int.from_bytes(_take(data, at, width), "little")
-        at += width
-        if kind == 0:
-            count = number + 1 if width else upper + 1
-            out += _take(data, at, count)
-            at += count
-            continue
-        count, distance = ((upper & 7) + 4, number + (upper >> 3 << 8)) if kind == 1 else (upper + 1, number)
-        if not 0 < distance <= len(out):
-            raise _DamageError("a compressed block copies from before its start")
-        source = bytes(out[-distance:][:count])
-        out += (source * (count // len(source) + 1))[:count]
-    if len(out) != length:
-        raise _DamageError("a compressed block has not the length it announces")
-    return bytes(out)
-
-
-def _block(file: bytes, offset: int, size: int) -> bytes:
-    end = offset + size
-    if end + 5 > len(file) - _FOOTER:
-        raise _DamageError(f"a block of {size} bytes at {offset} reaches beyond the end")
-    if _masked(crc32c(file[offset : end + 1])) != int.from_bytes(file[end + 1 : end + 5], "little"):
-        raise _DamageError(f"the checksum of the block at {offset} is wrong")
-    if file[end] > 1:
-        raise _DamageError(f"the block at {offset} is compressed by the unknown method {file[end]}")
-    return _unsnappy(file[offset:end]) if file[end] else file[offset:end]
-
-
-def _records(block: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the keys, each stored as what differs from the one before, and their values."""
-    if (end := len(block) - 4 - 4 * int.from_bytes(block[-4:], "little")) < 0:
-        raise _DamageError("a block is shorter than its own table of restarts")
-    key, at, body = b"", 0, block[:end]
-    while at < len(body):
-        shared, at = _varint(body, at)
-        added, at = _varint(body, at)
-        length, at = _varint(body, at)
-        if shared > len(key) or shared + added > _MAX_NAME:
-            raise _DamageError("a name is longer than allowed or refers to one that is not there")
-        key = key[:shared] + _take(body, at, added)
-        yield key, _take(body, at + added, length)
-        at += added + length
-
-
-def _table(file: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the table's records, strictly ascending, from blocks that do not overlap."""
-    footer = file[-_FOOTER:]
-    if len(file) < _FOOTER or footer[-8:] != _MAGIC:
-        raise _DamageError("it does not end as an index ends")
-    at, handles = 0, [0] * 4  # offset and size of the unused meta index, and of the index
-    for place in range(4):
-        handles[place], at = _varint(footer, at)
-    done, total = 0, 0
-    last: bytes | None = None
-    for _, handle in _records(_block(file, *handles[2:])):
-        offset, at = _varint(handle, 0)
-        size, at = _varint(handle, at)
-        if offset < done:
-            raise _DamageError("blocks overlap")
-        done = offset + size
-        for key, value in _records(_block(file, offset, size)):
-            total += len(key) + len(value)
-            if (last is not None and key <= last) or total > _MAX_INDEX:
-                raise _DamageError("names are repeated, not in order, or too many")
-            last = key
-            yield key, value
-
-
 def _shape(message: bytes) -> tuple[int, ...]:
     shape = []
     for tag, number, payload in _fields(message):
         if tag == 0x18 and number:
-            raise _DamageError("the shape is unknown")
+            raise DamageError("the shape is unknown")
         if tag == 0x12:
             shape.append(_numbers(payload)[0x08])
     if len(shape) > _MAX_RANK or math.prod(max(1, n) for n in shape) >> 58:
-        raise _DamageError(f"the shape {shape[:_MAX_RANK]} is impossible")
+        raise DamageError(f"the shape {shape[:_MAX_RANK]} is impossible")
     return tuple(shape)
 
 
@@ -264,28 +111,28 @@ def _entry(name: str, record: bytes, shards: int) -> Entry | str:
     if code in _NOT_NUMBERS:
         return _NOT_NUMBERS[code]
     if code not in _DTYPES:
-        raise _DamageError(f"the type number {code} is unknown")
+        raise DamageError(f"the type number {code} is unknown")
     dtype = _DTYPES[code]
     if 0x3A not in numbers and size != math.prod(shape) * _STORED[dtype].itemsize:
-        raise _DamageError(f"{size} bytes cannot be {dtype} of shape {shape}")
+        raise DamageError(f"{size} bytes cannot be {dtype} of shape {shape}")
     if shard >= shards:
-        raise _DamageError(f"it lies in data file {shard} of {shards}")
+        raise DamageError(f"it lies in data file {shard} of {shards}")
     return Entry(name, dtype, shape, shard, offset, size, crc, partitioned=0x3A in numbers)
 
 
 def _index(file: bytes) -> tuple[int, dict[str, Entry | str]]:
     """Return the number of shards (from BundleHeaderProto), and of every variable the entry or why it has none."""
-    table = _table(file)
+    table = read_table(file)
     key, record = next(table, (b"-", b""))
     if key:
-        raise _DamageError("it has no header")
+        raise DamageError("it has no header")
     numbers = _numbers(record)
     shards = numbers[0x08]
     consumer = max((_numbers(payload)[0x10] for tag, _, payload in _fields(record) if tag == 0x1A), default=0)
     if numbers[0x10]:
-        raise _DamageError("the tensors are in big-endian byte order, which is not supported")
+        raise DamageError("the tensors are in big-endian byte order, which is not supported")
     if consumer > 1 or not 1 <= shards < 100_000:
-        raise _DamageError(f"the header asks for version {consumer} and states {shards} data files")
+        raise DamageError(f"the header asks for version {consumer} and states {shards} data files")
     found: dict[str, Entry | str] = {}
     for key, record in table:
         if key.startswith(b"\0"):  # a slice of a partitioned variable, which has an entry of its own
@@ -293,8 +140,8 @@ def _index(file: bytes) -> tuple[int, dict[str, Entry | str]]:
         try:
             name = key.decode()
             found[name] = _entry(name, record, shards)
-        except (_DamageError, UnicodeDecodeError) as damage:
-            raise _DamageError(f"tensor {key.decode(errors='replace')!r}: {damage}") from None
+        except (DamageError, UnicodeDecodeError) as damage:
+            raise DamageError(f"tensor {key.decode(errors='replace')!r}: {damage}") from None
     return shards, found
 
 
@@ -320,12 +167,12 @@ class TensorBundle(AbstractContextManager["TensorBundle"]):
         self.max_bytes = max_bytes
         self._files: dict[int, BufferedReader] = {}
         index = self._file(".index")
-        if (size := _size(index)) > _MAX_INDEX:
-            raise _refused(index, f"{index} is no index: it has {size:,} bytes, of at most {_MAX_INDEX:,}")
+        if (size := _size(index)) > MAX_INDEX:
+            raise _refused(index, f"{index} is no index: it has {size:,} bytes, of at most {MAX_INDEX:,}")
         try:
             with _explained(index), index.open("rb") as file:
                 self._shards, found = _index(file.read(size))
-        except _DamageError as damage:
+        except DamageError as damage:
             raise _refused(index, f"{index} is damaged: {damage}", _DAMAGED) from None
         self.entries: Mapping[str, Entry] = {name: e for name, e in found.items() if isinstance(e, Entry)}
         self._not_numbers = {name: kind for name, kind in found.items() if isinstance(kind, str)}
@@ -360,7 +207,7 @@ class TensorBundle(AbstractContextManager["TensorBundle"]):
                 self._files[entry.shard] = path.open("rb")
             self._files[entry.shard].seek(entry.offset)
             done = self._files[entry.shard].readinto(octets.data)
-        if done < entry.size or _masked(crc32c(octets)) != entry.crc32c:
+        if done < entry.size or masked(crc32c(octets)) != entry.crc32c:
             problem = "the checksum is wrong" if done == entry.size else "the file ends before it"
             raise _refused(path, f"{path} is damaged: tensor {name!r}: {problem}", _DAMAGED)
         stored = octets.view(_STORED[entry.dtype]).reshape(entry.shape)

@@ -19,7 +19,15 @@ def test_summary_counts_and_names_what_is_new():
     )  # fmt: skip
     assert report.new_parts == ["classifier", "span head"]
     summary = report.summary()
-    for part in ("somewhere", "1 tensors loaded", "2 missing", "1 unexpected", "1 of another shape", "2 ignored", "classifier"):
+    for part in (
+        "somewhere",
+        "1 tensors loaded",
+        "2 missing",
+        "1 unexpected",
+        "1 of another shape",
+        "2 ignored",
+        "classifier",
+    ):
         assert part in summary
     assert report.to_dict()["mismatched"] == [{"name": "qa_outputs.weight", "file": [3, 2], "model": [2, 2]}]
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from litebert.checkpoint import tensor_bundle
-from litebert.checkpoint.tensor_bundle import TensorBundle, crc32c, find_bundle, read_bundle
+from litebert.checkpoint import crc32c as checksum
+from litebert.checkpoint.crc32c import crc32c
+from litebert.checkpoint.leveldb_table import unsnappy
+from litebert.checkpoint.tensor_bundle import TensorBundle, find_bundle, read_bundle
 from litebert.errors import CheckpointError
 from tests import bundle_writer as bw
 
@@ -204,7 +206,7 @@ def test_crc32c_published_values() -> None:
 
 
 def test_crc32c_is_fast_and_slow_the_same() -> None:
-    far, piece = tensor_bundle._RELATION[0], tensor_bundle._PIECE
+    far, piece = checksum._RELATION[0], checksum._PIECE
     octets = np.random.default_rng(1).integers(0, 256, piece + 50_000, dtype=np.uint8).tobytes()
     for size in (
         1,
@@ -233,7 +235,7 @@ def test_the_relation_holds_in_the_ring_of_the_crc() -> None:
             value ^= 0x11EDC6F41 if value >> 32 else 0
         return value
 
-    far, middle, near = tensor_bundle._RELATION
+    far, middle, near = checksum._RELATION
     assert power(8 * far) ^ power(8 * middle) ^ power(8 * near) ^ 1 == 0
 
 
@@ -262,13 +264,13 @@ def test_snappy_blocks(tmp_path: Path) -> None:
     ],
 )
 def test_snappy_elements(stream: bytes, expected: bytes) -> None:
-    assert tensor_bundle._unsnappy(stream) == expected
+    assert unsnappy(stream) == expected
 
 
 def test_snappy_far_copy_in_two_bytes() -> None:
     start = bytes([62 << 2]) + (699).to_bytes(3, "little") + bytes(i % 251 for i in range(700))
     stream = bw.varint(704) + start + bytes([0 << 2 | (600 >> 8) << 5 | 1, 600 & 0xFF])
-    assert tensor_bundle._unsnappy(stream)[700:] == bytes(i % 251 for i in range(100, 104))
+    assert unsnappy(stream)[700:] == bytes(i % 251 for i in range(100, 104))
 
 
 # Crafted files, with checksums that are right -------------------------------------------------------------------------------------
