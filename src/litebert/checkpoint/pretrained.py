@@ -210,7 +210,11 @@ class AlbertTokenizer(text.AlbertTokenizer):
         with located(reference) as place:
             if place.folder is None:
                 return cls.bundled(**options)
-            return cls.from_folder(place.folder, **options)
+            folder = place.folder
+            if place.prefix is not None and place.prefix.parent.name == "variables":  # TF-Hub
+                assets = place.prefix.parent.parent / "assets"
+                folder = assets if assets.is_dir() else folder
+            return cls.from_folder(folder, **options)
 
 
 def check_vocabulary(tokenizer: text.AlbertTokenizer, config: AlbertConfig) -> None:

@@ -8,6 +8,7 @@ import sys
 import click
 
 from litebert.cli.output import common_options, say
+from litebert.errors import UsageError
 
 
 @click.command("predict")
@@ -18,11 +19,15 @@ from litebert.cli.output import common_options, say
 @click.option(
     "--format", "kind", help="Format of the input: csv, tsv, jsonl, json, parquet or lines; default: by its name."
 )
+@click.option(
+    "--benchmark", help="Answer a GLUE task's test files in FILE, a folder; --output is a folder for submission files."
+)
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ...")
 @click.option("--precision", default="auto", show_default=True, help="auto, fp32 or bf16.")
 @common_options
 def command(
-    model: str, file: str, output: str | None, columns: str | None, kind: str | None, device: str, precision: str,
+    model: str, file: str, output: str | None, columns: str | None, kind: str | None, benchmark: str | None,
+    device: str, precision: str,
     as_json: bool, debug: bool,  # noqa: ARG001
 ) -> None:  # fmt: skip
     """Answer every record of FILE (- is standard input) with MODEL: JSON Lines, in the order of the input.
@@ -33,13 +38,20 @@ def command(
     Example:
       echo "where is my card?" | litebert predict model
       litebert predict model questions.csv --output answers.jsonl
+      litebert predict mnli AX --benchmark glue/ax --output submission
     """  # noqa: D301
     from litebert import files
     from litebert.cli.progress import counting
     from litebert.inference.pipeline import load
-    from litebert.inference.predict import predict_file
+    from litebert.inference.predict import predict_benchmark, predict_file
 
     pipeline = load(model, device=device, precision=precision)
+    if benchmark is not None:
+        if output is None:
+            raise UsageError("a submission needs a folder", hint="Add --output DIR.")
+        for path in predict_benchmark(pipeline, benchmark, file, output):
+            say(f"wrote {path}")
+        return
     with counting("answering", None, quiet=as_json or output is None) as progress:
         answers = predict_file(pipeline, file, columns=columns, kind=kind, progress=progress)
         if output is None:

@@ -4,13 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
+from litebert.errors import UsageError
 from litebert.inference.pipeline import Pipeline
+from litebert.tasks.datasets import benchmark
+from litebert.tasks.glue import available_splits, read_glue, write_submission
 from litebert.tasks.records import iter_records, parse_columns
 
 CHUNK = 2048
 """Records read, sorted by length and answered together."""
+
+
+def predict_benchmark(pipeline: Pipeline, name: str, data: str, output: str | Path) -> list[Path]:
+    """Answer the unlabelled test splits of a GLUE task and write them in the format its server takes.
+
+    Args:
+        pipeline: Fine-tuned on the task; for ``glue/ax`` on ``glue/mnli``.
+        name: Such as ``glue/mrpc``.
+        data: Folder of the official files.
+        output: Folder for the submission files.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UsageError: The model has other labels than the task.
+        DataError: There is no test split.
+    """
+    glue = benchmark(name)
+    labels, expected = pipeline.loaded.task.to_dict().get("labels"), list(glue.labels)
+    if labels != expected:
+        raise UsageError(
+            f"{name} has the labels {expected}, the model {labels}",
+            hint="Use a model that was fine-tuned on this benchmark"
+            + (", here glue/mnli." if glue.name == "ax" else "."),
+        )
+    splits = [s for s in glue.splits if s.startswith("test") and s in available_splits(glue, data)] or ["test"]
+    written = []
+    for split in splits:
+        records = read_glue(glue, data, split)
+        answers = [a.to_dict() for a in pipeline.answer_records(records)]
+        values = [a["score" if glue.regression else "label"] for a in answers]
+        Path(output).mkdir(parents=True, exist_ok=True)
+        written.append(write_submission(output, glue, [r.id for r in records], values, split=split))
+    return written
 
 
 def predict_file(

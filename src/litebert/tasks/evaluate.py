@@ -14,7 +14,7 @@ from litebert.tasks.base import Score, Task, predict_logits
 from litebert.tasks.datasets import benchmark as named_benchmark
 from litebert.tasks.datasets import glue_options
 from litebert.tasks.examples import WindowCount
-from litebert.tasks.glue import read_glue
+from litebert.tasks.glue import available_splits, read_glue
 from litebert.tasks.model_folder import TaskModel
 from litebert.tasks.records import Record, parse_columns
 from litebert.tasks.registry import task_class
@@ -108,7 +108,10 @@ def _benchmark(
             f"{benchmark} has the labels {expected}, the model {labels}",
             hint="Evaluate a model that was fine-tuned on this benchmark.",
         )
-    return task, {split: read_glue(glue, data, split, warnings=warnings) for split in glue.dev_splits}
+    there = [split for split in glue.dev_splits if split in available_splits(glue, data)] or glue.dev_splits[:1]
+    if len(there) < len(glue.dev_splits):
+        warnings.append(f"{data} has only {', '.join(there)} of {', '.join(glue.dev_splits)}")
+    return task, {split: read_glue(glue, data, split, warnings=warnings) for split in there}
 
 
 def check_labelled(records: Sequence[Record], name: str) -> None:

@@ -254,7 +254,7 @@ def _run_seed(
     loaded = len(model.load_report.loaded) if model.load_report else None
     early = advice(
         prepared.source.config, learning_rate=settings.training.learning_rate,
-        pretrained=prepared.source.origin != "random", loaded=loaded,
+        origin=prepared.source.origin, loaded=loaded, dropout_chosen="hidden_dropout_prob" in settings.config,
     )  # fmt: skip
     body = model.albert if hasattr(model, "albert") else model
     body.encoder.gradient_checkpointing = settings.training.gradient_checkpointing  # type: ignore[union-attr]

@@ -18,22 +18,26 @@ _SAFE_RATES = ((3000, 3e-5), (1800, 3e-5), (1000, 5e-5), (700, 1e-4), (300, 1e-3
 needed 5e-6 to 1e-5 (google-research/google-research#151, keras-hub#831)."""
 
 
-def advice(config: AlbertConfig, *, learning_rate: float, pretrained: bool, loaded: int | None) -> list[str]:
+def advice(
+    config: AlbertConfig, *, learning_rate: float, origin: str, loaded: int | None, dropout_chosen: bool = False
+) -> list[str]:
     """Return warnings about a run before it starts.
 
     Args:
         config: The model.
         learning_rate: Peak rate.
-        pretrained: Whether the weights come from a checkpoint.
-        loaded: Tensors loaded from it.
+        origin: Where the weights come from: ``huggingface``, ``google`` or ``random``.
+        loaded: Tensors loaded.
+        dropout_chosen: Whether the user set the dropout; if not, it is what the checkpoint's configuration says.
     """
     warnings = []
-    if pretrained and not loaded:
+    if origin != "random" and not loaded:
         warnings.append("no pretrained tensor was loaded: this run starts from random weights")
-    if pretrained and config.hidden_act == "gelu_new" and config.hidden_dropout_prob > 0 and config.hidden_size >= 2048:
+    if config.hidden_dropout_prob > 0 and not dropout_chosen and _looks_like_v2(config, origin):
         warnings.append(
-            f"hidden_dropout_prob={config.hidden_dropout_prob} on a model of this size: the released v2 models and xxlarge were "
-            "trained without dropout and often diverge with it; try --set config.hidden_dropout_prob=0"
+            f"hidden_dropout_prob={config.hidden_dropout_prob:g} comes from the checkpoint's configuration, but v2 and xxlarge were "
+            "trained without dropout and often diverge with it; try --set config.hidden_dropout_prob=0 "
+            "--set config.attention_probs_dropout_prob=0"
         )
     limit = next(rate for size, rate in _SAFE_RATES if config.hidden_size >= size)
     if learning_rate > limit:
@@ -42,6 +46,12 @@ def advice(config: AlbertConfig, *, learning_rate: float, pretrained: bool, load
             f"{config.num_hidden_layers} times over; {limit:g} or less is usual"
         )
     return warnings
+
+
+def _looks_like_v2(config: AlbertConfig, origin: str) -> bool:
+    """Tell a released model that was trained without dropout: any xxlarge; on the hub, v1 says "gelu" and v2 "gelu_new"."""
+    released = config.embedding_size == 128 and config.hidden_size in (768, 1024, 2048, 4096)
+    return released and (config.hidden_size == 4096 or (origin == "huggingface" and config.hidden_act == "gelu_new"))
 
 
 @dataclass

@@ -375,7 +375,7 @@ def test_flipped_header_bytes_never_escape(model, tmp_path, start):
         ("{", "not valid JSON"), ("[]", "JSON object"), ("", "not valid JSON"), ('{"model_type": "bert"}', "'bert' model"),
         ('{"hidden_size": "16"}', "hidden_size"), ('{"hidden_size": 0}', "hidden_size"), ('{"hidden_act": "glu"}', "hidden_act"),
         ('{"hidden_size": 16, "num_attention_heads": 3}', "divide"), ('{"hidden_dropout_prob": "x"}', "hidden_dropout_prob"),
-        ('{"id2label": {"a": "b"}}', ""), ('{"num_hidden_layers": 1, "num_hidden_groups": 2}', "num_hidden_groups"),
+        ('{"id2label": {"a": "b"}}', "wrong type"), ('{"num_hidden_layers": 1, "num_hidden_groups": 2}', "num_hidden_groups"),
     ],
 )  # fmt: skip
 def test_broken_configurations(model, tmp_path, content, message):

@@ -67,9 +67,23 @@ def test_state_goes_on():
 
 def test_advice():
     base = AlbertConfig.preset("base-v2")
-    assert advice(base, learning_rate=2e-5, pretrained=True, loaded=30) == []
-    assert "no pretrained tensor" in advice(base, learning_rate=2e-5, pretrained=True, loaded=0)[0]
-    assert "learning_rate" in advice(base, learning_rate=1e-3, pretrained=True, loaded=30)[0]
-    v2 = AlbertConfig.preset("xxlarge-v2", hidden_dropout_prob=0.1)
-    assert any("hidden_dropout_prob" in w for w in advice(v2, learning_rate=1e-5, pretrained=True, loaded=30))
-    assert advice(AlbertConfig.preset("nano"), learning_rate=1e-3, pretrained=False, loaded=None) == []
+    assert advice(base, learning_rate=2e-5, origin="huggingface", loaded=30) == []
+    assert "no pretrained tensor" in advice(base, learning_rate=2e-5, origin="google", loaded=0)[0]
+    assert "learning_rate" in advice(base, learning_rate=1e-3, origin="google", loaded=30)[0]
+    assert advice(AlbertConfig.preset("nano"), learning_rate=1e-3, origin="random", loaded=None) == []
+
+
+def test_dropout_left_on_a_v2_model():
+    """The first upload of base-v2 had dropout 0.1; v1 was trained with it (GA#23, HF#2337)."""
+
+    def told(config, origin, **more):
+        return any(
+            "hidden_dropout_prob" in w for w in advice(config, learning_rate=1e-5, origin=origin, loaded=30, **more)
+        )
+
+    dropped = AlbertConfig.preset("base-v2", hidden_dropout_prob=0.1)
+    assert told(dropped, "huggingface")
+    assert not told(dropped, "huggingface", dropout_chosen=True)  # Table 14 has it for RTE, QQP, WNLI
+    assert not told(dropped.replace(hidden_act="gelu"), "huggingface")  # v1 on the hub
+    assert not told(AlbertConfig.preset("base-v1"), "google")
+    assert told(AlbertConfig.preset("xxlarge-v1", hidden_dropout_prob=0.1), "google")
