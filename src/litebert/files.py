@@ -91,7 +91,12 @@ def new_folder(path: str | Path) -> Iterator[Path]:
             if path.exists():
                 old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent)) / path.name
                 path.rename(old)
-                temporary.rename(path)
+                try:
+                    temporary.rename(path)
+                except BaseException:
+                    old.rename(path)
+                    old.parent.rmdir()
+                    raise
                 shutil.rmtree(old.parent, ignore_errors=True)
             else:
                 temporary.rename(path)

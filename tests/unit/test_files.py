@@ -186,7 +186,6 @@ def test_full_disk_inside_a_new_folder(tmp_path, monkeypatch):
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.xfail(strict=True, reason="new_folder does not rename the old folder back when its second rename fails")
 def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(tmp_path, monkeypatch):
     """The second of the two renames fails: the old folder must be back under its name."""
     target = tmp_path / "folder"

@@ -9,7 +9,7 @@ from typing import Any
 
 from litebert import files
 from litebert.checkpoint import pretrained
-from litebert.checkpoint.pretrained import AlbertTokenizer, Pretrained, read_source
+from litebert.checkpoint.pretrained import AlbertTokenizer, Pretrained, check_vocabulary, read_source
 from litebert.checkpoint.report import LoadReport
 from litebert.checkpoint.source import Source
 from litebert.errors import CheckpointError, UsageError
@@ -74,6 +74,10 @@ def convert(
         tokenizer = AlbertTokenizer.from_pretrained(reference)
     except CheckpointError:
         tokenizer = None
+    if tokenizer is not None and source.origin == "random" and tokenizer.vocab_size > source.config.vocab_size:
+        tokenizer = None  # the bundled vocabulary goes with presets, not with any configuration
+    if tokenizer is not None:
+        check_vocabulary(tokenizer, source.config)
     model.save_pretrained(folder)
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)

@@ -16,7 +16,7 @@ from torch import nn
 from litebert import files, text
 from litebert.checkpoint.google import read_google
 from litebert.checkpoint.huggingface import read_hugging_face, write_hugging_face
-from litebert.checkpoint.reference import located
+from litebert.checkpoint.reference import RANDOM, local_path, located
 from litebert.checkpoint.report import LoadReport
 from litebert.checkpoint.source import Source
 from litebert.config import AlbertConfig
@@ -204,7 +204,7 @@ class AlbertTokenizer(text.AlbertTokenizer):
         Raises:
             CheckpointError: There is no vocabulary, or it is damaged.
         """
-        path = Path(reference).expanduser()
+        path = Path(str(reference)) if str(reference).startswith(RANDOM) else local_path(reference)
         if path.is_file() and path.suffix in (".model", ".txt"):
             return cls.from_file(path, **options)
         with located(reference) as place:

@@ -21,7 +21,7 @@ from litebert.config import PRESETS, AlbertConfig
 from litebert.errors import CheckpointError, MachineError, UsageError, nearest
 
 _BUNDLED = Path(__file__).parent.parent / "resources" / "models"
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?\Z")
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*(@[\w./-]+)?\Z")
 _ARCHIVES = (".tar.gz", ".tgz", ".tar", ".tar.xz", ".tar.bz2", ".zip")
 _HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.bin"]
 RANDOM = "random:"
@@ -69,10 +69,11 @@ def located(reference: str | Path) -> Iterator[Location]:
         MachineError: It is a hub id and the hub cannot be reached.
     """
     text = str(reference)
-    path = Path(reference).expanduser()
     if text.startswith(RANDOM):
         yield _random(text.removeprefix(RANDOM))
-    elif text in bundled_models():
+        return
+    path = local_path(reference)
+    if text in bundled_models():
         yield _in_folder(_BUNDLED / text)
     elif path.is_dir():
         yield _in_folder(path)
@@ -83,10 +84,26 @@ def located(reference: str | Path) -> Iterator[Location]:
         yield _google(path.with_suffix(""))
     elif path.with_name(path.name + ".index").is_file():
         yield _google(path)
-    elif _HUB_ID.match(text) and not text.startswith((".", "/", "~")):
+    elif _HUB_ID.match(text) and not text.lower().endswith((*_ARCHIVES, ".index")):
         yield _in_folder(_download(text))
     else:
         raise UsageError(f"no model at {text!r}", hint=_what_exists(text))
+
+
+def local_path(reference: str | Path) -> Path:
+    """Return the path a reference would have on this machine.
+
+    Raises:
+        UsageError: No file can have it, or may be looked for there.
+    """
+    try:
+        path = Path(reference).expanduser()
+        path.is_dir()
+        path.with_name(f"{path.name or 'x'}.index").is_file()
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: ~ of nobody
+        text = str(reference)
+        raise UsageError(f"no model at {text[:200]!r}: {str(error)[:200]}", hint=_what_exists(text[:200])) from error
+    return path
 
 
 def _what_exists(text: str) -> str:
@@ -125,13 +142,20 @@ def _google(prefix: Path, folder: Path | None = None) -> Location:
 
 def _download(reference: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
 
     name, _, revision = reference.partition("@")
     try:
         return Path(snapshot_download(name, revision=revision or None, allow_patterns=_HUB_FILES))
     except RepositoryNotFoundError as error:
         raise UsageError(f"the hub has no model {name!r}", hint=_what_exists(name)) from error
+    except HFValidationError as error:
+        raise UsageError(f"no model at {name!r}, and the hub allows no such name", hint=_what_exists(name)) from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise MachineError(
             f"{name!r} is no folder here, and the hub cannot be reached for it",

@@ -251,7 +251,7 @@ def test_configuration_of_another_model(tmp_path):
     path = folder / "albert_config.json"
     data = json.loads(path.read_text())
     path.write_text(json.dumps({**data, "num_hidden_groups": 1}))
-    with pytest.raises(CheckpointError, match="not part of an ALBERT of this configuration.*group_1"):
+    with pytest.raises(CheckpointError, match=r"not part of an ALBERT of this configuration.*group_1"):
         pretrained.AlbertModel.from_pretrained(folder)
     path.write_text(json.dumps({**data, "num_hidden_groups": 3}))
     with pytest.raises(CheckpointError, match="missing"):

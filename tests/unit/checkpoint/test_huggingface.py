@@ -185,9 +185,8 @@ def _gamma(tensors):
              "layer_norm.weight": "layer_norm.gamma", "layer_norm.bias": "layer_norm.beta"}  # fmt: skip
     out = {}
     for name, tensor in tensors.items():
-        for new, old in names.items():
-            name = name.replace(new, old)
-        out[name] = tensor
+        new = next((new for new in names if new in name), "")
+        out[name.replace(new, names[new]) if new else name] = tensor
     assert any(name.endswith("gamma") for name in out)
     return out
 
@@ -264,7 +263,7 @@ def test_a_missing_shard(model, tmp_path):
     path = folder_of(tmp_path / "a", None)
     sharded(path, state(model))
     (path / "model-00002-of-00002.safetensors").unlink()
-    with pytest.raises(CheckpointError, match="model-00002-of-00002.safetensors is missing"):
+    with pytest.raises(CheckpointError, match=r"model-00002-of-00002\.safetensors is missing"):
         load(path)
 
 
@@ -273,7 +272,7 @@ def test_an_index_that_points_outside_its_folder(model, tmp_path, place):
     path = folder_of(tmp_path / "a", None)
     save_file(state(model), tmp_path / "outside.safetensors")
     (path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": dict.fromkeys(state(model), place)}))
-    with pytest.raises(CheckpointError, match="outside its folder|is missing"):
+    with pytest.raises(CheckpointError, match=r"outside its folder|is missing"):
         load(path)
 
 
@@ -413,7 +412,7 @@ def test_one_tensor_missing_or_too_many(model, tmp_path):
     with pytest.raises(CheckpointError, match="1 tensors are missing"):
         load(path)
     path = folder_of(tmp_path / "b", {**tensors, "albert.encoder.adapter.weight": torch.zeros(2)})
-    with pytest.raises(CheckpointError, match="albert.encoder.adapter.weight"):
+    with pytest.raises(CheckpointError, match=r"albert\.encoder\.adapter\.weight"):
         load(path)
     assert load(path, strict=False).load_report.unexpected == ["albert.encoder.adapter.weight"]
 

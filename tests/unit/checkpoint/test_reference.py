@@ -127,8 +127,9 @@ def test_unknown_names(asked, name, near):
 def test_what_looks_local_is_not_asked_of_the_hub(asked, tmp_path, monkeypatch, name):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    with pytest.raises((UsageError, CheckpointError)):
-        read_source(name)
+    for follow in (read_source, AlbertTokenizer.from_pretrained):
+        with pytest.raises((UsageError, CheckpointError)):
+            follow(name)
     assert not asked
 
 
