@@ -33,8 +33,11 @@ def command(
       litebert convert albert/albert-base-v1 base-v1 --set hidden_act=gelu_new
     """  # noqa: D301
     from litebert.checkpoint.convert import convert
+    from litebert.errors import UsageError
     from litebert.train.settings import parse_overrides
 
+    if Path(destination).is_file():
+        raise UsageError(f"{destination} is a file, not a folder", hint="Name a new folder.", path=destination)
     report = convert(source, Path(destination), force=force, changes=parse_overrides(overrides))
     lines = [report.load.summary(), *(f"  {name} has no place and was left out" for name in report.load.unexpected)]
     lines.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Any
 import click
 
 from litebert.cli.output import report_error
-from litebert.errors import LitebertError, UsageError, nearest
+from litebert.errors import Interrupted, LitebertError, UsageError, nearest
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("litebert.cli.demo", "Train, evaluate and use a classifier on bundled data, in minutes."),
@@ -73,6 +74,9 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
         arguments: Without the program's name; None for those of the process.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # JSON is UTF-8 whatever the locale; file names may hold any byte
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     args = sys.argv[1:] if arguments is None else arguments
     sys.exit(run(args))
 
@@ -99,8 +103,7 @@ def run(args: list[str]) -> int:
     except click.ClickException as error:
         return report_error(_from_click(error), command=name, as_json=as_json)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        print("interrupted", file=sys.stderr)  # noqa: T201
-        return 130
+        return report_error(Interrupted("interrupted"), command=name, as_json=as_json)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: that is fine
         return 0

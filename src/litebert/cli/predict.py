@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import click
 
-from litebert.cli.output import common_options, say
-from litebert.errors import UsageError
+from litebert.cli.output import common_options, print_result, say
 
 
 @click.command("predict")
@@ -42,9 +42,12 @@ def command(
     """  # noqa: D301
     from litebert import files
     from litebert.cli.progress import counting
+    from litebert.errors import UsageError
     from litebert.inference.pipeline import load
     from litebert.inference.predict import predict_benchmark, predict_file
 
+    if output is not None and benchmark is None and Path(output).is_dir():
+        raise UsageError(f"{output} is a folder", hint="Name a file.", path=output)
     pipeline = load(model, device=device, precision=precision)
     if benchmark is not None:
         if output is None:
@@ -59,4 +62,6 @@ def command(
                 sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
             return
         count = files.write_lines(output, (json.dumps(answer, ensure_ascii=False) for answer in answers))
+    if as_json:
+        print_result("predict", {"records": count, "output": output}, "", as_json=True, artifacts=[output])
     say(f"wrote {count} answers to {output}")

@@ -72,8 +72,9 @@ def predict_file(
         DataError: The file is wrong.
     """
     records = iter_records(
-        path, columns=parse_columns(columns) if columns else None, format=kind, labels_required=False, keep_empty=True
-    )
+        path, columns=parse_columns(columns) if columns else None, format=kind, labels_required=False, keep_empty=True,
+        ignore_labels=True,
+    )  # fmt: skip
     done = 0
     while chunk := list(islice(records, CHUNK)):
         answers = pipeline.answer_records(chunk)

@@ -86,6 +86,10 @@ class Task(ABC):
     def config_changes(self) -> dict[str, Any]:
         """Return the model configuration fields the head needs."""
 
+    def config_extra(self) -> dict[str, Any]:
+        """Return keys of ``config.json`` that only ``transformers`` reads."""
+        return {}
+
     @abstractmethod
     def examples(
         self, records: Sequence[Record], tokenizer: AlbertTokenizer, text: TextSettings, *, count: WindowCount,

@@ -28,6 +28,7 @@ from litebert.tasks.records import Columns, Record, read_records
 from litebert.text import AlbertTokenizer
 
 Kind = Literal["single", "multi", "regression"]
+_OPTIONS = ("kind", "labels", "metric")
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,9 @@ class ClassifyTask(Task):
     @classmethod
     def from_records(cls, records: Sequence[Record], options: Mapping[str, Any]) -> Self:
         """Collect the labels, sorted (numbers by value), unless ``options`` gives ``labels``."""
+        for name in options:
+            if name not in _OPTIONS:
+                raise ConfigError(f"classify has no option {name!r}", hint=nearest(name, _OPTIONS))
         kind = cast(Kind, options.get("kind") or "single")
         if kind not in ("single", "multi", "regression"):
             raise ConfigError(f"unknown kind {kind!r}", hint=nearest(str(kind), ("single", "multi", "regression")))
@@ -101,6 +105,10 @@ class ClassifyTask(Task):
         if kind == "regression":
             return cls(kind, ("score",), metric)
         given = options.get("labels")
+        if given is not None and (isinstance(given, str) or not isinstance(given, Sequence)):
+            raise ConfigError(
+                f"options.labels must be a list, got {given!r}", hint='--set \'options.labels=["a", "b"]\''
+            )
         names = [str(x) for x in given] if given else _collect(records)
         if len(names) < 2 and kind == "single":
             raise DataError(
@@ -113,11 +121,14 @@ class ClassifyTask(Task):
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Restore from ``litebert.json``."""
         try:
-            return cls(
+            task = cls(
                 data["kind"], tuple(data["labels"]), data.get("metric", "accuracy"), tuple(data.get("thresholds", ()))
             )
         except (KeyError, TypeError) as error:
             raise ConfigError(f"litebert.json describes no classify task: {error!r} is missing or wrong") from error
+        if task.kind == "multi" and len(task.thresholds) != len(task.labels):
+            raise ConfigError(f"litebert.json has {len(task.labels)} labels and {len(task.thresholds)} thresholds")
+        return task
 
     def to_dict(self) -> dict[str, Any]:
         """Return what ``litebert.json`` keeps."""
@@ -127,17 +138,13 @@ class ClassifyTask(Task):
         }  # fmt: skip
 
     def config_changes(self) -> dict[str, Any]:
-        """Return the labels, and ``transformers``' name for the kind of problem."""
+        """Return the labels."""
         return {"id2label": dict(enumerate(self.labels))}
 
-    @property
-    def problem_type(self) -> str:
-        """What ``transformers`` calls this kind."""
-        return {
-            "single": "single_label_classification",
-            "multi": "multi_label_classification",
-            "regression": "regression",
-        }[self.kind]
+    def config_extra(self) -> dict[str, Any]:
+        """Return ``transformers``' name for the kind, by which it chooses its loss, and softmax or sigmoid."""
+        names = {"single": "single_label_classification", "multi": "multi_label_classification"}
+        return {"problem_type": names.get(self.kind, self.kind)}
 
     # --- Records to examples ------------------------------------------------------------------------------------------
 

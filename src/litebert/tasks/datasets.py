@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,8 @@ def read_splits(
         return _benchmark_splits(name, {"train": train, "dev": dev}, data, dev_fraction, limit)
     if name not in TASKS:
         raise UsageError(f"unknown task {name!r}", hint=nearest(name, [*TASKS, *benchmark_names()]))
+    if data is not None:
+        raise UsageError(f"{name} has no official files", hint="Name a file: --train FILE instead of --data.")
     if train is None:
         raise UsageError("no training data", hint="Name a file: --train FILE")
     kind, found = task_class(name), parse_columns(columns) if columns else None
@@ -95,7 +98,8 @@ def read_splits(
     if dev is not None:
         held_out = kind.read(dev, columns=found, options=options, labels_required=True, warnings=warnings)
         provenance["dev"] = _origin(Path(dev), held_out)
-    task = kind.from_records(records, options)
+    with in_file(train):
+        task = kind.from_records(records, options)
     return _assemble(task, records, held_out, dev_fraction, limit, provenance, warnings)
 
 
@@ -133,7 +137,23 @@ def _assemble(
         chosen = np.sort(np.random.default_rng(0).permutation(len(train))[:limit])
         train = [train[i] for i in chosen]
         warnings.append(f"training on {limit} records only (limit)")
+    provenance["train"]["records"] = len(train)  # those trained on, not those in the file
     return Splits(task, train, dev, provenance, warnings)
+
+
+@contextmanager
+def in_file(path: str | Path | None) -> Iterator[None]:
+    """Add the file to an error about one of its records.
+
+    Raises:
+        DataError: As raised inside, with the path.
+    """
+    try:
+        yield
+    except DataError as error:
+        if error.path is None and path is not None:
+            error.path = str(path)
+        raise
 
 
 def hold_out(records: Sequence[Record], fraction: float) -> tuple[list[Record], list[Record]]:
@@ -158,6 +178,8 @@ def hold_out(records: Sequence[Record], fraction: float) -> tuple[list[Record], 
         held.update(int(i) for i in shuffled[: round(fraction * len(indices))])
     if not held:
         held = {int(generator.integers(len(records)))}
+    if len(held) == len(records):
+        raise DataError(f"with dev_fraction={fraction} no training record is left", hint="Choose a smaller one.")
     return [r for i, r in enumerate(records) if i not in held], [r for i, r in enumerate(records) if i in held]
 
 

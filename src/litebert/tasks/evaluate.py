@@ -12,7 +12,7 @@ import torch
 from litebert.errors import DataError, UsageError
 from litebert.tasks.base import Score, Task, predict_logits
 from litebert.tasks.datasets import benchmark as named_benchmark
-from litebert.tasks.datasets import glue_options
+from litebert.tasks.datasets import glue_options, in_file
 from litebert.tasks.examples import WindowCount
 from litebert.tasks.glue import available_splits, read_glue
 from litebert.tasks.model_folder import TaskModel
@@ -83,7 +83,8 @@ def evaluate(
     scores: dict[str, Score] = {}
     for name, records in sets.items():
         check_labelled(records, name)
-        examples = task.examples(records, loaded.tokenizer, loaded.text, count=WindowCount())
+        with in_file(name):
+            examples = task.examples(records, loaded.tokenizer, loaded.text, count=WindowCount())
         logits = predict_logits(
             task,
             loaded.model,

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from litebert.errors import DataError
@@ -29,13 +31,13 @@ _POOL = 50
 class TextSettings(Settings):
     """How a text becomes token ids."""
 
-    max_length: int = 128
+    max_length: int = Field(default=128, ge=3)
     """Tokens in one window, special ones included."""
-    stride: int = 32
+    stride: int = Field(default=32, ge=0)
     """Tokens that neighbouring windows of a long text share; less where windows are short."""
-    long_text: str = "window"
+    long_text: Literal["window", "truncate"] = "window"
     """window: read long texts in overlapping windows and combine the answers; truncate: cut the longer text, as Google's code."""
-    max_windows: int = 8
+    max_windows: int = Field(default=8, gt=0)
     """Windows of one text in training, where all must fit into one pass; answers always read all windows."""
 
 

@@ -22,10 +22,10 @@ from litebert.checkpoint.pretrained import AlbertTokenizer, Pretrained, check_vo
 from litebert.checkpoint.reference import located
 from litebert.checkpoint.source import Source
 from litebert.config import AlbertConfig
-from litebert.errors import UsageError
+from litebert.errors import ConfigError, MachineError, UsageError, nearest
 from litebert.tasks import run_report
-from litebert.tasks.base import Score, Task, TaskObjective, predict_logits
-from litebert.tasks.datasets import Splits, read_splits
+from litebert.tasks.base import Logits, Score, Task, TaskObjective, predict_logits
+from litebert.tasks.datasets import Splits, in_file, read_splits
 from litebert.tasks.examples import Example, TextSettings, TrainingBatches, WindowCount
 from litebert.tasks.model_folder import save_task_model
 from litebert.text import AlbertTokenizer as Tokenizer
@@ -59,9 +59,9 @@ class FinetuneSettings(Settings):
     """Options of the task: kind (single, multi, regression), labels, metric."""
     config: dict[str, Any] = Field(default_factory=dict)
     """Model configuration fields to change, such as hidden_dropout_prob."""
-    dev_fraction: float = 0.1
+    dev_fraction: float = Field(default=0.1, gt=0, lt=1)
     """Part of the training records held out when there is no dev file."""
-    limit: int | None = None
+    limit: int | None = Field(default=None, gt=0)
     """Use only so many training records, drawn by seed 0."""
     attention: str = "sdpa"
     """Attention backend: eager, sdpa or packed."""
@@ -149,15 +149,17 @@ def with_suggestions(data: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         data: Settings as merged from recipe and flags.
     """
-    training = dict(data.get("training") or {})
-    if "learning_rate" in training or not isinstance(data.get("model"), str):
+    if not isinstance(data.get("model"), str):
+        raise ConfigError("no model to start from", hint="Name one: --model FOLDER, or --model random:nano.")
+    training = data.get("training") or {}
+    if not isinstance(training, Mapping) or "learning_rate" in training:
         return dict(data)
     with located(data["model"]) as place:
         config = place.config or (AlbertConfig.from_json_file(place.config_file) if place.config_file else None)
         rates = _RANDOM_RATES if place.kind == "random" else _PRETRAINED_RATES
     hidden = config.hidden_size if config else 768
-    training["learning_rate"] = next(rate for size, rate in rates if hidden >= size)
-    return {**data, "training": training}
+    rate = next(rate for size, rate in rates if hidden >= size)
+    return {**data, "training": {**training, "learning_rate": rate}}
 
 
 # --- Preparing ----------------------------------------------------------------------------------------------------------
@@ -175,15 +177,19 @@ def prepare(settings: FinetuneSettings) -> Prepared:
     )  # fmt: skip
     task = splits.task
     source = read_source(settings.model, **{**settings.config, **task.config_changes()})
+    source.config = source.config.replace(extra={**source.config.extra, **task.config_extra()})
     tokenizer = AlbertTokenizer.from_pretrained(settings.model)
     check_vocabulary(tokenizer, source.config)
     if settings.text.max_length > source.config.max_position_embeddings:
         raise UsageError(
-            f"text.max_length={settings.text.max_length} exceeds the model's {source.config.max_position_embeddings} positions"
+            f"text.max_length={settings.text.max_length} exceeds the model's {source.config.max_position_embeddings} positions",
+            hint=f"Long texts are read in windows: --max-length {source.config.max_position_embeddings} or less.",
         )
     count = WindowCount()
-    train = task.examples(splits.train, tokenizer, settings.text, count=count, limit=settings.text.max_windows)
-    dev = task.examples(splits.dev, tokenizer, settings.text, count=count)
+    with in_file(settings.train):
+        train = task.examples(splits.train, tokenizer, settings.text, count=count, limit=settings.text.max_windows)
+    with in_file(settings.dev or settings.train):
+        dev = task.examples(splits.dev, tokenizer, settings.text, count=count)
     warnings = [*splits.warnings, *source.notes]
     if count.windowed:
         warnings.append(
@@ -198,18 +204,25 @@ def choose_device(name: str) -> torch.device:
     """Return the device for a name; ``auto`` is a GPU when there is one.
 
     Raises:
-        UsageError: No such device, or it is not there.
+        UsageError: No such device.
+        MachineError: It is not there.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, ValueError) as error:
-        raise UsageError(
+    except RuntimeError:
+        raise UsageError(f"unknown device {name!r}", hint=nearest(name, _DEVICES)) from None
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
+        raise MachineError(
             f"device {name!r} cannot be used: {str(error).splitlines()[0]}", hint="Try --device cpu."
         ) from error
     return device
+
+
+_DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps", "xpu")
 
 
 # --- Running ------------------------------------------------------------------------------------------------------------
@@ -231,8 +244,10 @@ def finetune(
         Interrupted: Ctrl-C; the state is saved.
     """
     settings = prepared.settings
-    folder = RunFolder(out, settings.model_dump(mode="json"), resume=resume, force=force)
-    device = choose_device(settings.device)
+    device = choose_device(settings.device)  # before an earlier run is replaced
+    folder = RunFolder(
+        out, settings.model_dump(mode="json"), resume=resume, force=force, data=prepared.splits.provenance
+    )  # fmt: skip
     results: list[SeedResult] = []
     best: tuple[SeedResult, Pretrained] | None = None
     seeds = range(settings.training.seed, settings.training.seed + settings.training.seeds)
@@ -267,7 +282,7 @@ def _run_seed(
 
     def evaluate(trained: torch.nn.Module) -> EvaluationResult:
         logits = predict_logits(task, trained, prepared.dev, pad_id=pad_id, device=device, autocast=autocast)
-        score = task.score(logits, prepared.splits.dev)
+        score = _tuned(task, logits, prepared).score(logits, prepared.splits.dev)
         gold = len({e.target for e in prepared.dev}) if score.predicted is not None else 0
         return EvaluationResult(score.evaluation.metrics, score.main, score.predicted, gold)
 
@@ -282,12 +297,17 @@ def _run_seed(
         outcome = trainer.run(resume=resume)
     trainer.save()  # a finished seed is skipped on resume, its best weights are beside
     logits = predict_logits(task, model, prepared.dev, pad_id=pad_id, device=device, autocast=False)
-    score = task.score(logits, prepared.splits.dev)
+    score = _tuned(task, logits, prepared).score(logits, prepared.splits.dev)
     result = SeedResult(
         seed, score, outcome.best_step or outcome.step, outcome.step, outcome.seconds, outcome.restarts, outcome.finished,
         [*early, *outcome.warnings],
     )  # fmt: skip
     return result, model
+
+
+def _tuned(task: Task, logits: Logits, prepared: Prepared) -> Task:
+    """Return the task as it would be kept with these weights, so that every figure is that of the model people get."""
+    return task.tune(logits, prepared.splits.dev)
 
 
 # --- Concluding ---------------------------------------------------------------------------------------------------------
@@ -299,7 +319,7 @@ def _conclude(
     pad_id = prepared.tokenizer.pad_id
     device = next(model.parameters()).device
     logits = predict_logits(prepared.task, model, prepared.dev, pad_id=pad_id, device=device)
-    task = prepared.task.tune(logits, prepared.splits.dev)
+    task = _tuned(prepared.task, logits, prepared)
     score = task.score(logits, prepared.splits.dev)
     names = list(score.evaluation.metrics)
     median = {n: statistics.median(r.score.evaluation.metrics[n] for r in results) for n in names}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from litebert import files
 from litebert.checkpoint.pretrained import (
@@ -17,11 +18,12 @@ from litebert.checkpoint.pretrained import (
     check_vocabulary,
     read_source,
 )
-from litebert.errors import CheckpointError
+from litebert.errors import CheckpointError, ConfigError, RunError
 from litebert.tasks.base import Task
 from litebert.tasks.examples import TextSettings
 from litebert.tasks.registry import task_class, task_from_info
 from litebert.text import AlbertTokenizer as Tokenizer
+from litebert.train.settings import build_settings
 
 
 @dataclass
@@ -64,7 +66,14 @@ def save_task_model(
     """
     (folder / "litebert.json").unlink(missing_ok=True)
     tokenizer.save_pretrained(folder)
-    model.save_pretrained(folder)
+    try:
+        model.save_pretrained(folder)
+    except SafetensorError as error:  # how this library reports a full disk
+        raise RunError(
+            f"cannot write {folder / 'model.safetensors'}: {error}",
+            hint="Free some disk space and add --resume to the same command: the training itself is saved.",
+            path=folder,
+        ) from error
     files.write_text(folder / "README.md", model_card(task, model, provenance))
     info = {
         "format_version": FORMAT_VERSION, "task": task.to_dict(), "text": text.model_dump(), "provenance": dict(provenance),
@@ -104,7 +113,9 @@ def load_task_model(
     tokenizer = AlbertTokenizer.from_pretrained(reference)
     check_vocabulary(tokenizer, source.config)
     longest = source.config.max_position_embeddings
-    text = TextSettings(**source.info["text"]) if "text" in source.info else TextSettings(max_length=longest)
+    text = build_settings(TextSettings, source.info.get("text") or {"max_length": longest}, path=source.path)
+    if text.max_length > longest:
+        raise ConfigError(f"litebert.json says max_length={text.max_length}, the model has {longest} positions")
     return TaskModel(found, model, tokenizer, text, source.info)
 
 

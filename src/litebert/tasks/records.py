@@ -115,6 +115,7 @@ class _Options:
     labels_required: bool
     keep_empty: bool
     keep_extra: bool
+    ignore_labels: bool
     header: bool | None
 
 
@@ -210,9 +211,13 @@ def iter_records(
     header: bool | None = None,
     keep_empty: bool = False,
     keep_extra: bool = False,
+    ignore_labels: bool = False,
     warnings: list[str] | None = None,
 ) -> Iterator[Record]:
-    """Yield the examples of a file one by one; arguments and errors as in :func:`read_records`."""
+    """Yield the examples of a file one by one; arguments and errors as in :func:`read_records`.
+
+    ``ignore_labels`` leaves a label column unread, whatever it holds.
+    """
     columns = columns or Columns()
     if multi_label and regression:
         raise UsageError(
@@ -226,6 +231,7 @@ def iter_records(
         labels_required=labels_required,
         keep_empty=keep_empty,
         keep_extra=keep_extra,
+        ignore_labels=ignore_labels,
         header=header,
     )
     return _records(path, format, columns, options, warnings if warnings is not None else [])
@@ -294,6 +300,8 @@ def _chosen(table: Table, columns: Columns, options: _Options) -> Columns:
         if columns.label is None and guess.label not in (columns.text, columns.pair):
             columns = replace(columns, label=guess.label)
         columns = replace(columns, id=guess.id if columns.id is None else columns.id)
+    if options.ignore_labels:
+        columns = replace(columns, label=None)
     _refuse_unknown(table, columns, options)
     label = columns.label
     places = tuple(_place(table, key) for key in label) if isinstance(label, tuple) else _optional(table, label)

@@ -39,7 +39,18 @@ def seed_everything(seed: int) -> None:
     """Seed the generators of Python, NumPy and torch."""
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002 - the legacy generator is what libraries draw from
-    torch.manual_seed(seed)
+    torch.manual_seed(seed % 2**63)
+
+
+def _save(state: dict[str, Any], path: Path) -> None:
+    """Write a state; through a stream of Python's, because torch's own hides why a write failed (a full disk)."""
+    try:
+        with path.open("wb") as stream:
+            torch.save(state, stream)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from error
+        raise
 
 
 class CheckpointFolder:
@@ -99,7 +110,7 @@ class CheckpointFolder:
 
     @staticmethod
     def _write(path: Path, state: Mapping[str, Any]) -> None:
-        files.write_with(path, lambda temporary: torch.save(dict(state), temporary))
+        files.write_with(path, lambda temporary: _save(dict(state), temporary))
 
     @staticmethod
     def _read(path: Path) -> dict[str, Any] | None:

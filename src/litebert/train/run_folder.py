@@ -31,7 +31,8 @@ class RunFolder:
         path: The folder.
         settings: Resolved settings, as JSON data.
         resume: Go on with the run that is there; a run that is not there simply starts.
-        force: Remove what an earlier run left, and only that.
+        force: Remove what an earlier run left, and only that; the files of somebody else are never removed.
+        data: Records and sha256 by split; a run is not resumed on other data.
         machine_fields: Settings that may differ on resume.
 
     Raises:
@@ -41,15 +42,16 @@ class RunFolder:
 
     def __init__(
         self, path: str | Path, settings: Mapping[str, Any], *, resume: bool = False, force: bool = False,
-        machine_fields: tuple[str, ...] = ("device",),
+        data: Mapping[str, Any] | None = None, machine_fields: tuple[str, ...] = ("device",),
     ) -> None:  # fmt: skip
         self.path = Path(path)
         self.run_file = self.path / "run.json"
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"{self.path} is a file, not a folder", path=self.path)
         occupied = self.path.is_dir() and any(self.path.iterdir())
+        held = {"settings": dict(settings), "data": dict(data or {})}
         if occupied and resume and self.run_file.is_file():
-            self._check_same(settings, machine_fields)
+            self._check_same(held, machine_fields)
             return
         if occupied and not force:
             raise UsageError(
@@ -59,9 +61,17 @@ class RunFolder:
             )
         if occupied:
             self._remove_ours()
-        files.write_json(self.run_file, {"settings": dict(settings), "environment": environment(), "command": sys.argv})
+        files.write_json(self.run_file, {**held, "environment": environment(), "command": sys.argv})
 
     def _remove_ours(self) -> None:
+        if not self.run_file.is_file():
+            foreign = [name for name in (*OURS, *MODEL_FILES) if (self.path / name).exists()]
+            if foreign:
+                raise UsageError(
+                    f"{self.path} holds no run, but files a run would replace: {', '.join(foreign)}",
+                    hint="They are not removed, not even with --force. Choose another --out, or move them away.",
+                    path=self.path,
+                )
         with files.explained(self.path):
             for name in (*OURS, *MODEL_FILES):
                 target = self.path / name
@@ -70,12 +80,19 @@ class RunFolder:
                 else:
                     target.unlink(missing_ok=True)
 
-    def _check_same(self, settings: Mapping[str, Any], machine_fields: tuple[str, ...]) -> None:
+    def _check_same(self, held: Mapping[str, Any], machine_fields: tuple[str, ...]) -> None:
         try:
-            before = json.loads(self.run_file.read_text(encoding="utf-8"))["settings"]
+            run = json.loads(self.run_file.read_text(encoding="utf-8"))
+            before, data = run["settings"], run.get("data")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError("run.json cannot be read, so the run cannot be resumed", path=self.run_file) from error
-        now = json.loads(json.dumps(dict(settings)))
+        if data is not None and data != json.loads(json.dumps(held["data"])):
+            raise ConfigError(
+                "cannot resume: the data files are not those the run began with",
+                hint="Put them back, or start a new run with another --out.",
+                path=self.run_file,
+            )
+        now = json.loads(json.dumps(held["settings"]))
         for field, old, new in _differences(before, now):
             if field.split(".")[0] not in machine_fields:
                 raise ConfigError(

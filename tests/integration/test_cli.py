@@ -1,0 +1,122 @@
+"""Help, envelopes, exit codes, streams: what scripts rely on."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from litebert.cli import main as program
+from litebert.cli.main import COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_shows_an_example_and_the_common_options(command, call):
+    outcome = call(command, "--help")
+    assert outcome.code == 0
+    assert "Example:\n" in outcome.out and f"litebert {command}" in outcome.out
+    assert "--json" in outcome.out and "--debug" in outcome.out
+
+
+@pytest.mark.parametrize("command", ["doctor", "recipes", "info", "convert", "evaluate", "predict", "dry run"])
+def test_success_envelope(command, call, data, model, tmp_path, arguments):
+    called = {
+        "doctor": ["doctor"],
+        "recipes": ["recipes", "glue/mrpc"],
+        "info": ["info", model],
+        "convert": ["convert", model, tmp_path / "copy"],
+        "evaluate": ["evaluate", model, "--data", data / "single.csv"],
+        "predict": ["predict", model, data / "single.csv", "--output", tmp_path / "answers.jsonl"],
+        "dry run": [*arguments("single.csv", tmp_path / "never"), "--dry-run"],
+    }[command]
+    outcome = call(*called, "--json")
+    assert outcome.code == 0
+    found = outcome.envelope
+    assert found.keys() == {"schema", "command", "ok", "data", "warnings", "artifacts"}
+    assert found["schema"] == "litebert/1" and found["ok"] is True and found["data"]
+    assert found["command"] == called[0]
+
+
+@pytest.mark.parametrize(
+    ("called", "code", "name", "command"),
+    [
+        (["info", "no-such-model", "--json"], 2, "usage", "info"),
+        (["evaluate", "nano", "--json"], 2, "usage", "evaluate"),
+        (["--json", "nonsense"], 2, "usage", "nonsense"),
+        (["predict", "{model}", "absent.csv", "--json"], 3, "data", "predict"),
+        (["predict", "{model}", "--device", "cuda:77", "--json"], 5, "machine", "predict"),
+        (["recipes", "glue/mrcp", "--json"], 2, "config", "recipes"),
+    ],
+)
+def test_error_envelope_and_exit_code(called, code, name, command, call, model):
+    outcome = call(*[a.format(model=model) for a in called])
+    assert outcome.code == code
+    found = outcome.envelope
+    assert found.keys() == {"schema", "command", "ok", "error"} and found["ok"] is False
+    assert found["error"].keys() == {"code", "message", "hint", "path", "line"}
+    assert found["error"]["code"] == name and found["command"] == command
+
+
+@pytest.mark.parametrize(
+    ("called", "nearest"),
+    [
+        (["predikt"], "Did you mean 'predict'?"),
+        (["recipes", "glue/mrcp"], "Did you mean 'glue/mrpc'?"),
+        (["info", "random:nanno"], "Did you mean"),
+        (["predict", "m", "--ouput", "x"], "Did you mean '--output'?"),
+        (["predict", "{model}", "--precision", "fp23"], "Did you mean 'fp32'?"),
+        (["predict", "{model}", "--format", "cvs"], "Did you mean 'csv'?"),
+    ],
+)
+def test_a_mistyped_name_gets_its_nearest_match(called, nearest, call, model):
+    outcome = call(*[a.format(model=model) for a in called])
+    assert outcome.code == 2 and nearest in outcome.err and not outcome.out
+
+
+def test_ctrl_c_outside_of_training_has_an_envelope_too(call, model, monkeypatch):
+    def interrupted(*_args, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("litebert.inference.pipeline.load", interrupted)
+    outcome = call("predict", model, "--json")
+    assert outcome.code == 130 and outcome.envelope["error"]["code"] == "interrupted"
+
+
+def test_an_unforeseen_error_is_one_message_and_shows_its_traceback_with_debug(capsys, model, monkeypatch):
+    def broken(*_args, **_options):
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr("litebert.inference.pipeline.load", broken)
+    assert program.run(["predict", str(model)]) == 1
+    assert "ZeroDivisionError: oh" in (err := capsys.readouterr().err) and "--debug" in err
+    with pytest.raises(ZeroDivisionError):
+        program.run(["predict", str(model), "--debug"])
+
+
+def test_convert_keeps_task_and_answers(call, data, multi_model, tmp_path):
+    copy = tmp_path / "copy"
+    assert call("convert", multi_model, copy).code == 0
+    assert (copy / "model.safetensors").read_bytes() == (multi_model / "model.safetensors").read_bytes()
+    first, second = (call("predict", m, data / "multi.jsonl").out for m in (multi_model, copy))
+    assert first == second and len(first.splitlines()) == 60
+    again = call("convert", multi_model, copy)
+    assert again.code == 2 and "--force" in again.err
+    assert call("convert", multi_model, data / "single.csv").code == 2
+
+
+def test_a_reader_that_goes_away_is_no_error(model, tmp_path):
+    questions = tmp_path / "many.txt"
+    questions.write_text("good film\n" * 6000)  # three chunks, more than a pipe holds
+    line = f'"{sys.executable}" -m litebert predict "{model}" "{questions}" | head -n 1'
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert done.stdout.count("\n") == 1 and done.stderr == ""
+
+
+def test_json_is_utf8_in_any_locale(tmp_path, model):
+    environment = {**os.environ, "LC_ALL": "C", "LANG": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    file = tmp_path / "q.jsonl"
+    file.write_text('{"id": "Zoë", "text": "schön"}\n', encoding="utf-8")
+    called = [sys.executable, "-m", "litebert", "predict", str(model), str(file)]
+    done = subprocess.run(called, capture_output=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert '"id": "Zoë"' in done.stdout.decode("utf-8")

@@ -1,0 +1,196 @@
+"""Fine-tuning as users run it: every kind of label and file, several seeds, and nothing lost whatever happens."""
+
+import errno
+import hashlib
+import json
+import re
+import signal
+import time
+
+import pytest
+import torch
+
+
+def info(folder):
+    return json.loads((folder / "litebert.json").read_text())
+
+
+def rows(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("kind", ["tsv", "jsonl", "parquet"])
+def test_every_file_format_gives_the_same_model(kind, call, model, arguments, tmp_path):
+    outcome = call(*arguments(f"single.{kind}", tmp_path / "m"))
+    assert outcome.code == 0 and "accuracy" in outcome.out
+    assert "6 of 60 training records are held out" in outcome.err  # no --dev
+    assert (tmp_path / "m" / "model.safetensors").read_bytes() == (model / "model.safetensors").read_bytes()
+
+
+def test_what_the_folder_says_about_itself(model, data):
+    found = info(model)
+    assert found["task"]["labels"] == ["neg", "pos"] and found["text"]["max_length"] == 32
+    provenance = found["provenance"]
+    digest = hashlib.sha256((data / "single.csv").read_bytes()).hexdigest()
+    assert provenance["data"]["train"]["sha256"] == digest and provenance["data"]["train"]["records"] == 54
+    assert provenance["data"]["dev"] == {"records": 6, "sha256": digest, "held_out_of": "train"}
+    assert provenance["environment"]["packages"]["torch"] and provenance["recipe"]["training"]["steps"] == 3
+    assert provenance["metrics"]["accuracy"] == provenance["seeds"][0]["accuracy"]
+    card = (model / "README.md").read_text()
+    assert digest in card and "`neg`, `pos`" in card and "54 records" in card
+
+
+def test_the_report_is_one_file(model):
+    page = (model / "report.html").read_text()
+    assert page.lower().startswith("<!doctype html>") and "</html>" in page
+    assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!\#|data:)|@import|url\((?!["']?data:)""", page)
+
+
+def test_several_labels_get_thresholds_and_figures_that_belong_to_them(multi_model, call, data):
+    found = info(multi_model)
+    thresholds = found["task"]["thresholds"]
+    assert len(thresholds) == 2 and all(0 < t < 1 for t in thresholds) and thresholds != [0.5, 0.5]
+    provenance = found["provenance"]
+    assert provenance["seeds"][0]["micro_f1"] == provenance["metrics"]["micro_f1"] == provenance["median"]["micro_f1"]
+    evaluated = call("evaluate", multi_model, "--data", data / "multi.jsonl", "--json").envelope["data"]
+    assert evaluated["multi.jsonl"]["metrics"]["micro_f1"] > 0
+
+
+def test_values_and_pairs_evaluate(value_model, pair_model, call, data):
+    values = call("evaluate", value_model, "--data", data / "values.tsv", "--json").envelope["data"]["values.tsv"]
+    assert values["records"] == 60 and {"pearson", "spearman", "rmse"} <= values["metrics"].keys()
+    renamed = call("evaluate", pair_model, "--data", data / "pair.csv", "--columns", "text=sentence1,pair=sentence2")
+    assert renamed.code == 0 and "accuracy" in renamed.out
+
+
+def test_several_seeds_report_the_median_and_keep_the_best(call, arguments, data, tmp_path):
+    more = ["--dev", data / "single.tsv", "--seeds", "2", "--json"]
+    outcome = call(*arguments("single.csv", tmp_path / "m", *more))
+    found = outcome.envelope["data"]
+    accuracies = [row["accuracy"] for row in found["seeds"]]
+    assert [row["seed"] for row in found["seeds"]] == [0, 1]
+    assert found["median"]["accuracy"] == pytest.approx(sum(accuracies) / 2)
+    assert found["metrics"]["accuracy"] == max(accuracies)
+    assert accuracies[found["kept_seed"]] == max(accuracies)
+    provenance = info(tmp_path / "m")["provenance"]
+    assert provenance["kept_seed"] == found["kept_seed"] and "best of 2 on dev" in provenance["seeds_note"]
+    assert provenance["data"]["dev"]["file"] == "single.tsv" and provenance["data"]["train"]["records"] == 60
+
+
+def test_dry_run_writes_nothing(call, arguments, tmp_path):
+    outcome = call(*arguments("single.csv", tmp_path / "m", "--dry-run"))
+    assert outcome.code == 0 and "54 to train, 6 held out" in outcome.out and not list(tmp_path.iterdir())
+
+
+# --- An existing folder -------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_replaced_only_by_force_and_only_itself(call, arguments, tmp_path):
+    out = tmp_path / "m"
+    assert call(*arguments("single.csv", out)).code == 0
+    (out / "notes.txt").write_text("mine")
+    before = (out / "model.safetensors").read_bytes()
+    refused = call(*arguments("single.csv", out))
+    assert refused.code == 2 and "--resume" in refused.err and "--force" in refused.err
+    failed = call(*arguments("single.csv", out, "--force", "--device", "cuda:77"))
+    assert failed.code == 5 and (out / "model.safetensors").read_bytes() == before  # nothing is lost to a wrong call
+    assert call(*arguments("single.csv", out, "--force", "--seed", "5")).code == 0
+    assert (out / "notes.txt").read_text() == "mine" and (out / "model.safetensors").read_bytes() != before
+
+
+def test_force_does_not_remove_the_files_of_somebody_else(call, arguments, tmp_path):
+    (tmp_path / "README.md").write_text("my project")
+    outcome = call(*arguments("single.csv", tmp_path, "--force"))
+    assert outcome.code == 2 and "README.md" in outcome.err
+    assert (tmp_path / "README.md").read_text() == "my project"
+
+
+def test_resume_is_refused_with_other_settings_or_data(call, arguments, data, tmp_path):
+    train = tmp_path / "train.csv"
+    train.write_bytes((data / "single.csv").read_bytes())
+    out = tmp_path / "m"
+    assert call(*arguments(train, out)).code == 0
+    other = call(*arguments(train, out, "--resume", "--learning-rate", "0.5"))
+    assert other.code == 2 and "training.learning_rate" in other.err
+    train.write_text(train.read_text() + "one more,pos\n")
+    changed = call(*arguments(train, out, "--resume"))
+    assert changed.code == 2 and "data files" in changed.err
+
+
+# --- Killed, interrupted, out of space ----------------------------------------------------------------------------------
+
+LONG = ("--set", "training.checkpoint_minutes=0", "--set", "training.log_every=1")
+STEPS = 20
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory, arguments):
+    from litebert.cli.main import run
+
+    out = tmp_path_factory.mktemp("whole") / "m"
+    assert run(arguments("single.csv", out, *LONG, steps=STEPS)) == 0
+    return out
+
+
+def stop_midway(child, out, number):
+    deadline = time.monotonic() + 40
+    while not list(out.glob("checkpoints/seed-0/step-0000000[3-9].pt")):
+        assert child.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    child.send_signal(number)
+    return child.communicate(timeout=40)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(number, call, arguments, process, uninterrupted, tmp_path):
+    out = tmp_path / "m"
+    called = arguments("single.csv", out, *LONG, steps=STEPS)
+    child = process(called)
+    _, err = stop_midway(child, out, number)
+    if number == signal.SIGINT:
+        assert child.returncode == 130 and b"--resume" in err and b"Traceback" not in err
+    else:
+        assert child.returncode == -signal.SIGKILL
+    assert not (out / "litebert.json").exists()  # no half-made model
+    assert call(*called, "--resume").code == 0
+    assert (out / "model.safetensors").read_bytes() == (uninterrupted / "model.safetensors").read_bytes()
+    places = [(r["event"], r["step"]) for r in rows(out)]
+    assert len(places) == len(set(places)) and places == [(r["event"], r["step"]) for r in rows(uninterrupted)]
+    assert [r.get("loss") for r in rows(out)] == [r.get("loss") for r in rows(uninterrupted)]
+
+
+def test_a_full_disk_is_said_and_the_last_checkpoint_is_whole(call, arguments, uninterrupted, tmp_path, monkeypatch):
+    from litebert.train import checkpoints
+
+    real, count = torch.save, [0]
+
+    class Full:
+        """A stream on a disk that is full after some bytes."""
+
+        def __init__(self, stream):
+            self.stream, self.left = stream, 20_000
+
+        def write(self, data):
+            self.left -= len(data)
+            if self.left < 0:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return self.stream.write(data)
+
+        def flush(self):
+            self.stream.flush()
+
+    def save(state, stream):
+        count[0] += 1
+        real(state, Full(stream) if count[0] > 5 else stream)
+
+    out = tmp_path / "m"
+    called = arguments("single.csv", out, *LONG, steps=STEPS)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.torch, "save", save)
+        outcome = call(*called)
+    assert outcome.code == 1 and "disk is full" in outcome.err and "step-00000006" in outcome.err
+    folder = out / "checkpoints" / "seed-0"
+    assert sorted(p.name for p in folder.iterdir()) == ["step-00000004.pt", "step-00000005.pt"]
+    assert torch.load(folder / "step-00000005.pt", weights_only=True)["progress"]["step"] == 5
+    assert call(*called, "--resume").code == 0
+    assert (out / "model.safetensors").read_bytes() == (uninterrupted / "model.safetensors").read_bytes()
