@@ -120,7 +120,7 @@ def test_resume_is_refused_with_other_settings_or_data(call, arguments, data, tm
 # --- Killed, interrupted, out of space ----------------------------------------------------------------------------------
 
 LONG = ("--set", "training.checkpoint_minutes=0", "--set", "training.log_every=1")
-STEPS = 20
+STEPS = 14
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ from typing import Any
 from litebert.errors import UsageError
 from litebert.inference.pipeline import Pipeline
 from litebert.tasks.datasets import benchmark
-from litebert.tasks.glue import available_splits, read_glue, write_submission
+from litebert.tasks.glue_data import available_splits, read_glue
+from litebert.tasks.glue_submission import write_submission
 from litebert.tasks.records import iter_records, parse_columns
 
 CHUNK = 2048

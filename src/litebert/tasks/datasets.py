@@ -13,7 +13,8 @@ import numpy as np
 
 from litebert.errors import DataError, UsageError, nearest
 from litebert.tasks.base import Task
-from litebert.tasks.glue import GLUE, GlueTask, glue_files, read_glue
+from litebert.tasks.glue import GLUE, GlueTask
+from litebert.tasks.glue_data import glue_files, read_glue
 from litebert.tasks.records import Record, content_hash, parse_columns
 from litebert.tasks.registry import TASKS, task_class
 

@@ -14,7 +14,7 @@ from litebert.tasks.base import Score, Task, predict_logits
 from litebert.tasks.datasets import benchmark as named_benchmark
 from litebert.tasks.datasets import glue_options, in_file
 from litebert.tasks.examples import WindowCount
-from litebert.tasks.glue import available_splits, read_glue
+from litebert.tasks.glue_data import available_splits, read_glue
 from litebert.tasks.model_folder import TaskModel
 from litebert.tasks.records import Record, parse_columns
 from litebert.tasks.registry import task_class

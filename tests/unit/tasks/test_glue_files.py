@@ -9,16 +9,9 @@ from pathlib import Path
 import pytest
 
 from litebert.errors import DataError, UsageError
-from litebert.tasks.glue import (
-    GLUE,
-    available_splits,
-    glue_files,
-    glue_task,
-    read_glue,
-    submission_name,
-    task_folder,
-    write_submission,
-)
+from litebert.tasks.glue import GLUE, glue_task
+from litebert.tasks.glue_data import available_splits, glue_files, read_glue, task_folder
+from litebert.tasks.glue_submission import submission_name, write_submission
 from litebert.tasks.records import Record
 
 NINE = {"cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"}
