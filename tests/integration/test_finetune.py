@@ -194,3 +194,21 @@ def test_a_full_disk_is_said_and_the_last_checkpoint_is_whole(call, arguments, u
     assert torch.load(folder / "step-00000005.pt", weights_only=True)["progress"]["step"] == 5
     assert call(*called, "--resume").code == 0
     assert (out / "model.safetensors").read_bytes() == (uninterrupted / "model.safetensors").read_bytes()
+
+
+def test_pairs_and_single_texts_are_not_mixed(tmp_path):
+    """A model that compares two texts refuses one, and the other way round."""
+    from litebert.errors import DataError
+    from litebert.tasks.classify import ClassifyTask
+    from litebert.tasks.examples import TextSettings, WindowCount
+    from litebert.tasks.records import Record
+    from litebert.text import AlbertTokenizer
+
+    pairs = ClassifyTask.from_records([Record("a", "b", "x"), Record("c", "d", "y")], {})
+    single = ClassifyTask.from_records([Record("a", None, "x"), Record("c", None, "y")], {})
+    tokenizer, text = AlbertTokenizer.bundled(), TextSettings()
+    with pytest.raises(DataError, match="compares two texts"):
+        pairs.examples([Record("a")], tokenizer, text, count=WindowCount())
+    with pytest.raises(DataError, match="takes one text"):
+        single.examples([Record("a", "b")], tokenizer, text, count=WindowCount())
+    assert ClassifyTask.from_dict(pairs.to_dict()) == pairs

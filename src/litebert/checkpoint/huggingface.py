@@ -193,7 +193,7 @@ def write_hugging_face(
         architecture: Class name for the key ``architectures``, the same in ``transformers``.
         leave_out: Tensors, by our names, that mean nothing because they were never loaded nor trained.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     tensors = foreign_state(model, config, leave_out=leave_out)
     if not hasattr(model, "albert"):
@@ -209,7 +209,7 @@ def write_hugging_face(
         json.dumps(data)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"the configuration holds something that JSON cannot: {error}") from error
-    files.write_with(folder / "model.safetensors", lambda path: save_file(tensors, path, metadata={"format": "pt"}))
+    files.write_bytes(folder / "model.safetensors", save(tensors, metadata={"format": "pt"}))
     files.write_json(folder / "config.json", data)
 
 

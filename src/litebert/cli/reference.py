@@ -20,9 +20,10 @@ def command_reference() -> str:
     """Return the help of every command as a page."""
     parts = [_HEAD + "# Commands\n"]
     for name in COMMANDS:
-        command = cli.get_command(click.Context(cli), name)
+        group = cli.make_context("litebert", [name], resilient_parsing=True)
+        command = cli.get_command(group, name)
         assert command is not None
-        context = click.Context(command, info_name=f"litebert {name}", max_content_width=100, terminal_width=100)
+        context = click.Context(command, parent=group, info_name=name, max_content_width=100, terminal_width=100)
         parts.append(f"## litebert {name}\n\n```text\n{command.get_help(context)}\n```\n")
     return "\n".join(parts)
 

@@ -28,7 +28,7 @@ from litebert.tasks.records import Columns, Record, read_records
 from litebert.text import AlbertTokenizer
 
 Kind = Literal["single", "multi", "regression"]
-_OPTIONS = ("kind", "labels", "metric")
+_OPTIONS = ("kind", "labels", "metric", "pairs")
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ class ClassifyTask(Task):
         labels: In the order of the outputs; one name for a regression.
         metric: Main metric; see ``scoring.py``.
         thresholds: For several labels, the probability from which each counts.
+        pairs: Whether every input has two texts; None if unknown.
     """
 
     name: ClassVar[str] = "classify"
@@ -75,6 +76,7 @@ class ClassifyTask(Task):
     labels: tuple[str, ...]
     metric: str
     thresholds: tuple[float, ...] = field(default=())
+    pairs: bool | None = None
 
     # --- Making and storing -------------------------------------------------------------------------------------------
 
@@ -102,8 +104,9 @@ class ClassifyTask(Task):
         metric = str(
             options.get("metric") or {"single": "accuracy", "multi": "micro_f1", "regression": "spearman"}[kind]
         )
+        pairs = options.get("pairs", records[0].pair is not None if records else None)
         if kind == "regression":
-            return cls(kind, ("score",), metric)
+            return cls(kind, ("score",), metric, pairs=pairs)
         given = options.get("labels")
         if given is not None and (isinstance(given, str) or not isinstance(given, Sequence)):
             raise ConfigError(
@@ -115,15 +118,16 @@ class ClassifyTask(Task):
                 f"only one label in the training data: {', '.join(names) or 'none'}",
                 hint="A classifier needs at least two labels; check the label column (--columns label=NAME).",
             )
-        return cls(kind, tuple(names), metric, (0.5,) * len(names) if kind == "multi" else ())
+        return cls(kind, tuple(names), metric, (0.5,) * len(names) if kind == "multi" else (), pairs)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Restore from ``litebert.json``."""
         try:
             task = cls(
-                data["kind"], tuple(data["labels"]), data.get("metric", "accuracy"), tuple(data.get("thresholds", ()))
-            )
+                data["kind"], tuple(data["labels"]), data.get("metric", "accuracy"), tuple(data.get("thresholds", ())),
+                data.get("pairs"),
+            )  # fmt: skip
         except (KeyError, TypeError) as error:
             raise ConfigError(f"litebert.json describes no classify task: {error!r} is missing or wrong") from error
         if task.kind == "multi" and len(task.thresholds) != len(task.labels):
@@ -134,7 +138,7 @@ class ClassifyTask(Task):
         """Return what ``litebert.json`` keeps."""
         return {
             "name": self.name, "kind": self.kind, "labels": list(self.labels), "metric": self.metric,
-            "thresholds": list(self.thresholds),
+            "thresholds": list(self.thresholds), "pairs": self.pairs,
         }  # fmt: skip
 
     def config_changes(self) -> dict[str, Any]:
@@ -152,7 +156,18 @@ class ClassifyTask(Task):
         self, records: Sequence[Record], tokenizer: AlbertTokenizer, text: TextSettings, *, count: WindowCount,
         limit: int | None = None,
     ) -> list[Example]:  # fmt: skip
-        """Encode texts and labels."""
+        """Encode texts and labels; what was trained on pairs takes pairs, and the other way round."""
+        odd = next((r for r in records if self.pairs is not None and (r.pair is not None) != self.pairs), None)
+        if odd is not None:
+            raise DataError(
+                "this model compares two texts, but there is only one"
+                if self.pairs
+                else "this model takes one text, not two",
+                hint="Name the columns: --columns text=...,pair=..."
+                if self.pairs
+                else "Name the column: --columns text=...",
+                line=odd.line,
+            )
         windows = encode_records(records, tokenizer, text, count=count, limit=limit)
         return [Example(w, self.target(r)) for w, r in zip(windows, records, strict=True)]
 

@@ -59,8 +59,8 @@ def benchmark(name: str) -> GlueTask:
 def glue_options(glue: GlueTask) -> dict[str, Any]:
     """Return the options of the classify task for a GLUE task: labels in Google's order, official metric."""
     if glue.regression:
-        return {"kind": "regression", "metric": f"glue/{glue.name}"}
-    return {"kind": "single", "labels": glue.labels, "metric": f"glue/{glue.name}"}
+        return {"kind": "regression", "metric": f"glue/{glue.name}", "pairs": glue.pair}
+    return {"kind": "single", "labels": glue.labels, "metric": f"glue/{glue.name}", "pairs": glue.pair}
 
 
 def read_splits(

@@ -56,7 +56,7 @@ class FinetuneSettings(Settings):
     columns: str | None = None
     """Columns as text=...,pair=...,label=...; default: guessed."""
     options: dict[str, Any] = Field(default_factory=dict)
-    """Options of the task: kind (single, multi, regression), labels, metric."""
+    """Options of the task: kind (single, multi, regression), labels, metric, pairs."""
     config: dict[str, Any] = Field(default_factory=dict)
     """Model configuration fields to change, such as hidden_dropout_prob."""
     dev_fraction: float = Field(default=0.1, gt=0, lt=1)
@@ -295,7 +295,6 @@ def _run_seed(
             resume_hint=f"Everything up to here is saved. Add --resume to the same command to go on ({folder.path}).",
         )  # fmt: skip
         outcome = trainer.run(resume=resume)
-    trainer.save()  # a finished seed is skipped on resume, its best weights are beside
     logits = predict_logits(task, model, prepared.dev, pad_id=pad_id, device=device, autocast=False)
     score = _tuned(task, logits, prepared).score(logits, prepared.splits.dev)
     result = SeedResult(
@@ -331,10 +330,6 @@ def _conclude(
         [r.row() for r in results], MetricsFile(folder.metrics).rows(), warnings, folder.path,
     )  # fmt: skip
     files.write_text(folder.report, report)
-    for result in results:
-        for state in folder.checkpoints(result.seed).glob("step-*.pt"):
-            if result is not kept and len(results) > 1:
-                state.unlink(missing_ok=True)
     return FinetuneResult(folder.path, list(results), kept.seed, median, warnings)
 
 

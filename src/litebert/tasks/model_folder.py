@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from litebert import files
 from litebert.checkpoint.pretrained import (
@@ -18,7 +17,7 @@ from litebert.checkpoint.pretrained import (
     check_vocabulary,
     read_source,
 )
-from litebert.errors import CheckpointError, ConfigError, RunError
+from litebert.errors import CheckpointError, ConfigError
 from litebert.tasks.base import Task
 from litebert.tasks.examples import TextSettings
 from litebert.tasks.registry import task_class, task_from_info
@@ -66,14 +65,7 @@ def save_task_model(
     """
     (folder / "litebert.json").unlink(missing_ok=True)
     tokenizer.save_pretrained(folder)
-    try:
-        model.save_pretrained(folder)
-    except SafetensorError as error:  # how this library reports a full disk
-        raise RunError(
-            f"cannot write {folder / 'model.safetensors'}: {error}",
-            hint="Free some disk space and add --resume to the same command: the training itself is saved.",
-            path=folder,
-        ) from error
+    model.save_pretrained(folder)
     files.write_text(folder / "README.md", model_card(task, model, provenance))
     info = {
         "format_version": FORMAT_VERSION, "task": task.to_dict(), "text": text.model_dump(), "provenance": dict(provenance),

@@ -100,10 +100,11 @@ class CheckpointFolder:
             for path in self.folder.glob(pattern):
                 path.unlink(missing_ok=True)
 
-    def clear_resumable(self) -> None:
-        """Remove the resumable states of a finished run; the best weights stay."""
-        for path in self._states():
-            path.unlink(missing_ok=True)
+    def keep_only(self, path: Path) -> None:
+        """Remove everything but one state, when a run is finished."""
+        for other in (*self._states(), self.folder / "best.pt"):
+            if other != path:
+                other.unlink(missing_ok=True)
 
     def _states(self) -> list[Path]:
         return sorted(self.folder.glob("step-*.pt"))

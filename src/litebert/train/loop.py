@@ -158,13 +158,15 @@ class Trainer:
             self.checkpoints.clear()
         else:
             self._restore(state)
-        self.tracker.metrics.rewind(self.seed, self.progress.step if state else -1)
+        self.tracker.metrics.rewind(self.seed, self.progress.step if state else -1, self.progress.restarts)
         with stop_signals(self._on_signal):
             while not self._finished():
                 self._advance()
                 if self._finished() and self.evaluate is not None and self.progress.evaluated != self.progress.step:
                     self._evaluate()  # which may start the run again
         self._keep_best()
+        if self.progress.finished:
+            self._conclude()
         return self.progress
 
     def _finished(self) -> bool:
@@ -262,8 +264,8 @@ class Trainer:
         self._swap_average()
         self.model.eval()
         result = self.evaluate(self.model)
-        self.tracker.log("eval", p.step, **{f"dev/{k}": v for k, v in result.metrics.items()})
-        if p.best is None or result.main > p.best:
+        self._record("eval", **{f"dev/{k}": v for k, v in result.metrics.items()})
+        if self._is_better(result):
             p.best, p.best_step, p.best_metrics, p.worse = result.main, p.step, dict(result.metrics), 0
             if self.settings.keep_best:
                 self.checkpoints.save_best(_cloned(self.model.state_dict()))
@@ -274,6 +276,13 @@ class Trainer:
         if verdict is not None:
             self._heed(verdict)
         self.save()
+
+    def _is_better(self, result: EvaluationResult) -> bool:
+        """Compare by the main figure; a tie, as small dev sets have many, by the loss if there is one."""
+        best, infinity = self.progress.best, float("inf")
+        if best is None or result.main != best:
+            return best is None or result.main > best
+        return result.metrics.get("loss", infinity) < self.progress.best_metrics.get("loss", -infinity)
 
     def _keep_best(self) -> None:
         best = self.checkpoints.load_best() if self.settings.keep_best and self.evaluate is not None else None
@@ -306,7 +315,7 @@ class Trainer:
         message = f"{verdict.message}; {action}" if action else verdict.message
         self.progress.warnings.append(f"seed {self.seed}, step {self.progress.step}: {message}")
         event = "restart" if action else "warning"
-        self.tracker.log(event, self.progress.step, signature=verdict.signature, message=message)
+        self._record(event, signature=verdict.signature, message=message)
         self.tracker.say(f"warning: {message}")
 
     def _restart(self) -> None:
@@ -333,11 +342,19 @@ class Trainer:
         )  # fmt: skip
         self._saved_at = time.monotonic()
 
+    def _conclude(self) -> None:
+        """Leave the final weights and counters only: nothing of a finished run has to be computed again, or shipped by accident."""
+        state = {"model": self.model.state_dict(), "progress": asdict(self.progress), "optimizer": None}
+        self.checkpoints.keep_only(self.checkpoints.save(self.progress.step, state))
+
     def _restore(self, state: Mapping[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
+        self.progress = Progress(**state["progress"])
+        if state["optimizer"] is None:  # a finished run
+            self.average = []
+            return
         self.optimizer.load_state_dict(state["optimizer"])
         self.average = [a.to(self.device) for a in state["average"]]
-        self.progress = Progress(**state["progress"])
         self.guardian.restore(state["guardian"])
         set_random_state(state["random"])
 
@@ -347,11 +364,14 @@ class Trainer:
         self._stop_signal = number
         self.tracker.say("stopping after this step and saving; press Ctrl-C again to stop at once")
 
+    def _record(self, event: str, **figures: Any) -> None:
+        self.tracker.log(event, self.progress.step, restarts=self.progress.restarts, **figures)
+
     def _log(self, figures: dict[str, float]) -> None:
         p = self.progress
         speed = p.examples / p.seconds if p.seconds else 0.0
         if p.step == 1 or p.step % self.settings.log_every == 0 or p.step == self.total_steps:
-            self.tracker.log("train", p.step, **figures, examples_per_second=round(speed, 2))
+            self._record("train", **figures, examples_per_second=round(speed, 2))
         best = f" best {p.best:.4f}" if p.best is not None else ""
         self.tracker.progress(
             p.step, self.total_steps, f"loss {self.guardian.mean or 0:.3f} {speed:.0f} examples/s{best}"

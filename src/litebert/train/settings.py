@@ -17,7 +17,9 @@ from litebert.train.schedules import Schedule, ScheduleName
 class Settings(BaseModel):
     """Base of all run configurations: frozen, no unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=(), allow_inf_nan=False
+    )
 
 
 class TrainingSettings(Settings):

@@ -30,9 +30,16 @@ class MetricsFile:
             with self.path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(_json_safe(row), ensure_ascii=False) + "\n")
 
-    def rewind(self, seed: int, step: int) -> None:
-        """Drop what a run that was killed wrote after the checkpoint it resumes from."""
-        kept = [row for row in self.rows() if row.get("seed") != seed or row.get("step", 0) <= step]
+    def rewind(self, seed: int, step: int, restarts: int = 0) -> None:
+        """Drop what a run that was killed wrote after the checkpoint it resumes from.
+
+        Args:
+            seed: Of the run; rows of other seeds stay.
+            step: Last step to keep; -1 keeps none.
+            restarts: How often the guardian had started the run again by then.
+        """
+        point = (restarts, step)
+        kept = [r for r in self.rows() if r.get("seed") != seed or (r.get("restarts", 0), r.get("step", 0)) <= point]
         files.write_text(self.path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
 
     def rows(self) -> list[dict[str, Any]]:

@@ -242,3 +242,52 @@ def test_bf16_keeps_float32_weights(tmp_path):
     t = trainer(tmp_path, precision="bf16", steps=5)
     t.run()
     assert all(p.dtype == torch.float32 for p in t.model.parameters())
+
+
+def test_a_finished_run_keeps_its_weights_only_and_is_not_run_again(tmp_path):
+    first = trainer(tmp_path, ema=0.9)
+    first.run()
+    (state,) = (tmp_path / "checkpoints").iterdir()
+    assert torch.load(state, weights_only=True)["optimizer"] is None
+    again = trainer(tmp_path, ema=0.9)
+    again._step = None  # would fail if called
+    again.run(resume=True)
+    assert torch.equal(weights(first.model), weights(again.model))
+    assert again.progress.best == first.progress.best
+
+
+def test_a_tie_is_decided_by_the_loss(tmp_path):
+    losses = iter([0.9, 0.5, 0.7, 0.6])
+    t = trainer(tmp_path)
+    t.evaluate = lambda model: EvaluationResult({"accuracy": 0.5, "loss": next(losses)}, 0.5)
+    t.run()
+    assert t.progress.best_step == 20
+
+
+def test_rows_of_an_attempt_that_failed_stay_after_a_resume(tmp_path):
+    class Once(Batches):
+        armed = True
+
+        def micro_batches(self, step):
+            parts = super().micro_batches(step)
+            if step == 12 and Once.armed:
+                Once.armed = False
+                parts = [{**p, "labels": p["labels"] * float("inf")} for p in parts]
+            return parts
+
+    killed = trainer(tmp_path, batches=Once())
+    step = killed._step
+
+    def dying():
+        if killed.progress.restarts and killed.progress.step == 15:
+            raise SystemError("killed")
+        return step()
+
+    killed._step = dying
+    with pytest.raises(SystemError):
+        killed.run()
+    trainer(tmp_path, batches=Once()).run(resume=True)
+    rows = [(r["restarts"], r["event"], r["step"]) for r in killed.tracker.metrics.rows()]
+    assert len(rows) == len(set(rows))
+    assert (0, "train", 12) in rows and (0, "restart", 13) in rows
+    assert [s for a, e, s in rows if (a, e) == (1, "train")] == list(range(1, 41))
