@@ -68,9 +68,10 @@ def test_every_documented_call_parses(arguments):
     name, *rest = arguments
     if name.startswith("-"):
         return
-    command = cli.get_command(click.Context(cli), name)
+    group = cli.make_context("litebert", [name], resilient_parsing=True)
+    command = cli.get_command(group, name)
     assert command is not None
-    command.make_context(name, rest, resilient_parsing=False)
+    command.make_context(name, rest, parent=group)
 
 
 def test_command_reference_is_current():
