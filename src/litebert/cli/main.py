@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 from collections.abc import Mapping
 from importlib import import_module
@@ -104,9 +103,6 @@ def run(args: list[str]) -> int:
         return report_error(_from_click(error), command=name, as_json=as_json)
     except (click.exceptions.Abort, KeyboardInterrupt):
         return report_error(Interrupted("interrupted"), command=name, as_json=as_json)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: that is fine
-        return 0
     except Exception as error:
         if debug:
             raise

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from litebert.cli.output import common_options, print_result, say
+from litebert.cli.output import common_options, print_result, reader_may_go, say
 
 
 @click.command("predict")
@@ -22,11 +22,14 @@ from litebert.cli.output import common_options, print_result, say
 @click.option(
     "--benchmark", help="Answer a GLUE task's test files in FILE, a folder; --output is a folder for submission files."
 )
+@click.option(
+    "--top", default=1, show_default=True, type=click.IntRange(0), help="Add the scores of so many labels; 0: of all."
+)
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ...")
 @click.option("--precision", default="auto", show_default=True, help="auto, fp32 or bf16.")
 @common_options
 def command(
-    model: str, file: str, output: str | None, columns: str | None, kind: str | None, benchmark: str | None,
+    model: str, file: str, output: str | None, columns: str | None, kind: str | None, benchmark: str | None, top: int,
     device: str, precision: str,
     as_json: bool, debug: bool,  # noqa: ARG001
 ) -> None:  # fmt: skip
@@ -56,10 +59,12 @@ def command(
             say(f"wrote {path}")
         return
     with counting("answering", None, quiet=as_json or output is None) as progress:
-        answers = predict_file(pipeline, file, columns=columns, kind=kind, progress=progress)
+        answers = predict_file(pipeline, file, columns=columns, kind=kind, top=top, progress=progress)
         if output is None:
-            for answer in answers:
-                sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
+            with reader_may_go():
+                for answer in answers:
+                    sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
+                sys.stdout.flush()
             return
         count = files.write_lines(output, (json.dumps(answer, ensure_ascii=False) for answer in answers))
     if as_json:

@@ -54,7 +54,7 @@ def predict_benchmark(pipeline: Pipeline, name: str, data: str, output: str | Pa
 
 
 def predict_file(
-    pipeline: Pipeline, path: str, *, columns: str | None = None, kind: str | None = None,
+    pipeline: Pipeline, path: str, *, columns: str | None = None, kind: str | None = None, top: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[dict[str, Any]]:  # fmt: skip
     """Answer the records of a file.
@@ -64,6 +64,7 @@ def predict_file(
         path: File, or ``-`` for standard input.
         columns: As on the command line.
         kind: Format, by the file's name if None.
+        top: How many labels get their scores beside the answer; 1 gives the answer alone, 0 all.
         progress: Called with the number of records done.
 
     Yields:
@@ -80,7 +81,15 @@ def predict_file(
     while chunk := list(islice(records, CHUNK)):
         answers = pipeline.answer_records(chunk)
         for record, answer in zip(chunk, answers, strict=True):
-            yield ({"id": record.id} if record.id is not None else {}) | answer.to_dict()
+            yield ({"id": record.id} if record.id is not None else {}) | _shortened(answer.to_dict(), top)
         done += len(chunk)
         if progress is not None:
             progress(done)
+
+
+def _shortened(answer: dict[str, Any], top: int) -> dict[str, Any]:
+    if top == 1:
+        answer.pop("scores", None)
+    elif top > 1 and "scores" in answer:
+        answer["scores"] = answer["scores"][:top]
+    return answer
