@@ -36,4 +36,5 @@ clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 docs: $(VENV)/.dev
+	$(BIN)/python benchmarks/tables.py
 	$(BIN)/python -c "from litebert.cli.reference import command_reference as c, settings_reference as s; from pathlib import Path; Path('docs/commands.md').write_text(c()); Path('docs/settings.md').write_text(s())"

@@ -1,6 +1,6 @@
 """Time the demo as a whole process: wall time, peak memory, accuracy.
 
-    python benchmarks/demo.py
+python benchmarks/demo.py
 """
 
 from __future__ import annotations

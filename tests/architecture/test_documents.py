@@ -1,6 +1,7 @@
 """Recipes, README and docs say what the code does."""
 
 import re
+import runpy
 import shlex
 from pathlib import Path
 
@@ -80,6 +81,11 @@ def test_command_reference_is_current():
 
 def test_settings_reference_is_current():
     assert (ROOT / "docs" / "settings.md").read_text() == settings_reference(), "run: make docs"
+
+
+def test_benchmark_tables_are_current():
+    found = runpy.run_path(str(ROOT / "benchmarks" / "tables.py"))
+    assert (ROOT / "docs" / "benchmarks.md").read_text() == found["page"](), "run: make docs"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
