@@ -122,7 +122,7 @@ def test_random_weights_report_nothing():
     assert model.classifier.out_features == 3
 
 
-@pytest.mark.parametrize("where", ["os.fsync", "pathlib.Path.replace", "safetensors.torch.save_file"])
+@pytest.mark.parametrize("where", ["os.fsync", "pathlib.Path.replace", "litebert.files._write"])
 def test_full_disk_keeps_the_model_that_was_there(tmp_path, monkeypatch, where):
     model = network()
     model.save_pretrained(tmp_path)
