@@ -278,7 +278,7 @@ def _run_seed(
         prepared.train, batch_size=settings.training.batch_size, micro_batch_size=settings.training.micro_batch_size,
         pad_id=pad_id, seed=seed,
     )  # fmt: skip
-    autocast = uses_bfloat16(settings.training.precision, device)
+    autocast = uses_bfloat16(settings.training.precision, device, prepared.source.config.hidden_size)
 
     def evaluate(trained: torch.nn.Module) -> EvaluationResult:
         logits = predict_logits(task, trained, prepared.dev, pad_id=pad_id, device=device, autocast=autocast)
@@ -292,6 +292,7 @@ def _run_seed(
         trainer = Trainer(
             model, settings.training, batches, TaskObjective(task), tracker=tracker, folder=folder.checkpoints(seed),
             evaluate=evaluate, seed=seed, chance=task.chance(prepared.train), device=device,
+            hidden_size=prepared.source.config.hidden_size,
             resume_hint=f"Everything up to here is saved. Add --resume to the same command to go on ({folder.path}).",
         )  # fmt: skip
         outcome = trainer.run(resume=resume)

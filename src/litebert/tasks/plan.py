@@ -62,7 +62,7 @@ def _seconds_per_step(prepared: Prepared) -> float:
         if step == 1:
             started = time.monotonic()  # the first one warms up
         for batch in batches.micro_batches(step):
-            with autocast(training.precision, device):
+            with autocast(training.precision, device, prepared.source.config.hidden_size):
                 loss = objective.losses(model, {k: v.to(device) for k, v in batch.items()})["loss"]
             loss.backward()  # type: ignore[no-untyped-call]
     return (time.monotonic() - started) / _PROBES

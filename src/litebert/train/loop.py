@@ -101,6 +101,7 @@ class Trainer:
         seed: Seeds dropout; the data order is the batch source's own.
         chance: Loss at chance, for the guardian; None if unknown.
         device: Where the batches go; the model is already there.
+        hidden_size: Width of the model, for the choice of the precision.
         resume_hint: What to tell the user after Ctrl-C.
     """
 
@@ -117,11 +118,12 @@ class Trainer:
         seed: int = 0,
         chance: float | None = None,
         device: torch.device | str = "cpu",
+        hidden_size: int | None = None,
         resume_hint: str = "Run the same command with --resume to go on.",
     ) -> None:
         self.model, self.settings, self.batches, self.objective = model, settings, batches, objective
         self.evaluate, self.tracker, self.seed = evaluate, tracker, seed
-        self.device, self.resume_hint = torch.device(device), resume_hint
+        self.device, self.hidden_size, self.resume_hint = torch.device(device), hidden_size, resume_hint
         self.checkpoints = CheckpointFolder(folder)
         self.total_steps = settings.total_steps(batches.steps_per_epoch)
         self.schedule = settings.schedule_for(self.total_steps)
@@ -212,7 +214,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         for batch in micro_batches:
             moved = {k: v.to(self.device, non_blocking=True) for k, v in batch.items()}
-            with autocast(self.settings.precision, self.device):
+            with autocast(self.settings.precision, self.device, self.hidden_size):
                 parts = self.objective.losses(self.model, moved)
             loss = torch.stack([part / max(totals[name], 1e-9) for name, part in parts.items()]).sum()
             loss.backward()  # type: ignore[no-untyped-call]

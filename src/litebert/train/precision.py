@@ -7,11 +7,23 @@ from typing import Any
 
 import torch
 
+_WIDE_ENOUGH = 256
+"""Hidden size from which bfloat16 pays on a CPU: below it the conversions cost more than the products save (3 x 128: 1.4 times
+slower; 6 x 384: 1.8 times faster)."""
 
-def uses_bfloat16(precision: str, device: torch.device) -> bool:
-    """Whether matrix products run in bfloat16: as told, or where the hardware multiplies it natively."""
+
+def uses_bfloat16(precision: str, device: torch.device, hidden_size: int | None = None) -> bool:
+    """Whether matrix products run in bfloat16: as told, or where the hardware multiplies it natively and the model gains.
+
+    Args:
+        precision: ``auto``, ``fp32`` or ``bf16``.
+        device: Where the model runs.
+        hidden_size: Its width; None for wide.
+    """
     if precision != "auto":
         return precision == "bf16"
+    if device.type == "cpu" and hidden_size is not None and hidden_size < _WIDE_ENOUGH:
+        return False
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and has_bfloat16_cpu()
@@ -25,8 +37,8 @@ def has_bfloat16_cpu() -> bool:
     return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
 
 
-def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+def autocast(precision: str, device: torch.device, hidden_size: int | None = None) -> AbstractContextManager[Any]:
     """Return the context in which a forward pass runs: bfloat16 matrix products, or nothing."""
-    if not uses_bfloat16(precision, device):
+    if not uses_bfloat16(precision, device, hidden_size):
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)

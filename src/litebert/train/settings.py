@@ -62,7 +62,8 @@ class TrainingSettings(Settings):
     head_factor: float = Field(default=1.0, gt=0)
     """Learning-rate factor of the parts outside the encoder."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """bf16 runs matrix products in bfloat16 with float32 weights; auto takes it where the hardware has it."""
+    """bf16 runs matrix products in bfloat16 with float32 weights; auto takes it where the hardware has it and the model is wide
+    enough to gain."""
     ema: float = Field(default=0.0, ge=0, lt=1)
     """Decay of an exponential moving average of the weights, which is then what is evaluated and kept; 0 is off."""
     gradient_checkpointing: bool = False
