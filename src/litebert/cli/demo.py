@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from litebert.cli.output import common_options, print_result, say
+from litebert.cli.output import common_options, print_result, program, say
 
 
 @click.command("demo")
@@ -50,7 +50,7 @@ def command(out: str, seed: int, minutes: float | None, resume: bool, force: boo
         f"minutes  {minutes:.1f}",
         f"model    {out}",
         f"report   {report}",
-        f'next     echo "where is my card?" | litebert predict {out}',
+        f'next     echo "where is my card?" | {program()} predict {out}',
     ]
     data = {
         "out": out,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from litebert.cli.output import common_options, print_result, table
+from litebert.cli.output import common_options, print_result, program, table
 
 if TYPE_CHECKING:
     from litebert.tasks.finetune import FinetuneResult, FinetuneSettings, Prepared
@@ -119,7 +119,7 @@ def print_outcome(command_name: str, result: FinetuneResult, *, as_json: bool) -
     lines += [
         f"model   {result.folder}",
         f"report  {report}",
-        f'try     echo "some text" | litebert predict {result.folder}',
+        f'try     echo "some text" | {program()} predict {result.folder}',
     ]
     print_result(
         command_name, data, "\n".join(lines), as_json=as_json, warnings=result.warnings,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -90,6 +92,11 @@ def reader_may_go() -> Iterator[None]:
         yield
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit is quiet too
+
+
+def program() -> str:
+    """Return how to call this program again: its name, or its path where the name is not found."""
+    return "litebert" if shutil.which("litebert") or not Path(sys.argv[0]).is_file() else sys.argv[0]
 
 
 def say(message: str) -> None:
