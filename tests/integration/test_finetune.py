@@ -212,3 +212,10 @@ def test_pairs_and_single_texts_are_not_mixed(tmp_path):
     with pytest.raises(DataError, match="takes one text"):
         single.examples([Record("a", "b")], tokenizer, text, count=WindowCount())
     assert ClassifyTask.from_dict(pairs.to_dict()) == pairs
+
+
+def test_a_model_folder_tells_no_paths(model, data):
+    """It travels; run.json keeps the paths, for resuming."""
+    for name in ("litebert.json", "README.md", "config.json"):
+        assert str(data) not in (model / name).read_text()
+    assert str(data) in (model / "run.json").read_text()

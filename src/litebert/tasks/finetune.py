@@ -345,9 +345,16 @@ def _provenance(
             f"Seed {kept.seed}, the best of {len(results)} on dev; median {statistics.median(scores):.4f}, "
             f"range {min(scores):.4f} to {max(scores):.4f}."
         )
+    recipe = prepared.settings.model_dump(mode="json")
+    for name in ("model", "train", "dev", "data"):  # a model folder travels; run.json keeps the paths of the machine
+        recipe[name] = _without_folders(recipe[name])
     return {
-        "version": env["packages"].get("litebert", ""), "model": prepared.settings.model,
-        "load": prepared.source.origin, "task": prepared.settings.task, "recipe": prepared.settings.model_dump(mode="json"),
+        "version": env["packages"].get("litebert", ""), "model": recipe["model"],
+        "load": prepared.source.origin, "task": prepared.settings.task, "recipe": recipe,
         "data": prepared.splits.provenance, "metrics": dict(score.evaluation.metrics), "median": dict(median),
         "seeds": [r.row() for r in results], "kept_seed": kept.seed, "seeds_note": note, "environment": env,
     }  # fmt: skip
+
+
+def _without_folders(reference: str | None) -> str | None:
+    return Path(reference).name if reference is not None and Path(reference).exists() else reference

@@ -119,6 +119,10 @@ def _task_of_foreign_folder(name: str, labels: tuple[str, ...], problem_type: st
     return task_class(name).from_records([], {"kind": kind, "labels": labels})
 
 
+_SHOWN = 20
+"""Labels named in a model card."""
+
+
 def model_card(task: Task, model: Pretrained, provenance: Mapping[str, Any]) -> str:
     """Return the README of a model folder, in the hub's format."""
     metrics = provenance.get("metrics", {})
@@ -126,7 +130,10 @@ def model_card(task: Task, model: Pretrained, provenance: Mapping[str, Any]) -> 
     data = provenance.get("data", {})
     sources = "\n".join(f"- {name}: {d.get('records')} records, sha256 `{d.get('sha256')}`" for name, d in data.items())
     details = task.to_dict()
-    labels = ", ".join(f"`{label}`" for label in details.get("labels", []))
+    names = details.get("labels", [])
+    labels = ", ".join(f"`{name}`" for name in names[:_SHOWN]) + (
+        f" ... ({len(names)} in all)" if len(names) > _SHOWN else ""
+    )
     return f"""---
 library_name: litebert
 tags: [albert, litebert, {task.name}]
