@@ -19,7 +19,7 @@ from pydantic import Field
 
 from litebert import files
 from litebert.checkpoint.pretrained import AlbertTokenizer, Pretrained, check_vocabulary, read_source
-from litebert.checkpoint.reference import located
+from litebert.checkpoint.reference import RANDOM, located
 from litebert.checkpoint.source import Source
 from litebert.config import AlbertConfig
 from litebert.errors import ConfigError, MachineError, UsageError, nearest
@@ -357,4 +357,8 @@ def _provenance(
 
 
 def _without_folders(reference: str | None) -> str | None:
-    return Path(reference).name if reference is not None and Path(reference).exists() else reference
+    if reference is None:
+        return None
+    scheme = RANDOM if reference.startswith(RANDOM) else ""
+    path = Path(reference.removeprefix(scheme))
+    return scheme + path.name if path.exists() else reference
