@@ -65,8 +65,8 @@ def main() -> None:
         raise SystemExit("set LITEBERT_DATA to the folder that holds the GLUE folders")
     found = json.loads(RESULT.read_text()) if RESULT.is_file() else {"tasks": {}}
     for task in arguments.tasks.split(","):
-        found["tasks"][task] = run_task(task, data, arguments.seeds, arguments.model)
-        found |= {"model": arguments.model, "environment": environment(), "note": arguments.note}
+        found["tasks"][task] = run_task(task, data, arguments.seeds, arguments.model) | {"note": arguments.note}
+        found |= {"model": arguments.model, "environment": environment()}
         write_json(RESULT, found)
         print(task, found["tasks"][task]["median"], found["tasks"][task]["wall_seconds"])
 

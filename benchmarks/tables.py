@@ -58,10 +58,10 @@ def glue() -> list[str]:
     data = read("glue_random")
     lines = [
         "\n## GLUE from random weights\n",
-        f"`python benchmarks/glue_random.py`, {data['model']}, dev, median of the seeds. {data['note']} {machine(data['environment'])}. "
+        f"`python benchmarks/glue_random.py`, {data['model']}, dev, median of the seeds. {machine(data['environment'])}. "
         "QQP is a part of the official data, divided by us; QNLI and MNLI have no training file here.\n",
-        "| task | seeds | scores | most frequent label | restarts | wall seconds | peak MB |",
-        "|---|---|---|---|---|---|---|",
+        "| task | seeds | scores | most frequent label | restarts | wall seconds | peak MB | conditions |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for task, row in data["tasks"].items():
         scores = ", ".join(
@@ -72,7 +72,7 @@ def glue() -> list[str]:
         base = ", ".join(f"{k} {v:.3f}" for k, v in row["baseline"].items() if k != "rmse") or "-"
         restarts = sum(seed["restarts"] for seed in row["seeds"])
         lines.append(
-            f"| {task} | {len(row['seeds'])} | {scores} | {base} | {restarts} | {row['wall_seconds']:.0f} | {row['peak_memory_mb']:.0f} |"
+            f"| {task} | {len(row['seeds'])} | {scores} | {base} | {restarts} | {row['wall_seconds']:.0f} | {row['peak_memory_mb']:.0f} | {row['note']} |"
         )
     return lines
 

@@ -120,3 +120,15 @@ def test_json_is_utf8_in_any_locale(tmp_path, model):
     done = subprocess.run(called, capture_output=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     assert '"id": "Zoë"' in done.stdout.decode("utf-8")
+
+
+@pytest.mark.parametrize("arguments", ["info random:nano --json", "info nowhere --json", "info random:nano"])
+def test_a_reader_that_has_gone_is_no_error(arguments):
+    """The pipe is closed before anything is written."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    command = [sys.executable, "-m", "litebert", *arguments.split()]
+    done = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write_end)
+    assert done.returncode == (2 if "nowhere" in arguments else 0)
+    assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr

@@ -44,21 +44,23 @@ def print_result(
             "schema": SCHEMA, "command": command, "ok": True, "data": finite(data), "warnings": list(warnings),
             "artifacts": list(artifacts),
         }  # fmt: skip
-        click.echo(json.dumps(envelope, ensure_ascii=False))
+        _print(json.dumps(envelope, ensure_ascii=False))
         return
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
-    click.echo(text)
+    _print(text)
+
+
+def _print(text: str) -> None:
+    with reader_may_go():
+        click.echo(text)
 
 
 def report_error(error: LitebertError, *, command: str, as_json: bool) -> int:
     """Print an error and return its exit code."""
     if as_json:
-        click.echo(
-            json.dumps(
-                {"schema": SCHEMA, "command": command, "ok": False, "error": error.to_dict()}, ensure_ascii=False
-            )
-        )
+        envelope = {"schema": SCHEMA, "command": command, "ok": False, "error": error.to_dict()}
+        _print(json.dumps(envelope, ensure_ascii=False))
     place = ":".join(str(x) for x in (error.path, error.line) if x is not None)
     shown = f" ({place})" if place and place not in error.message else ""
     click.echo(f"error[{error.code}]: {error.message}{shown}", err=True)

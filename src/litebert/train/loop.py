@@ -129,7 +129,7 @@ class Trainer:
         self.schedule = settings.schedule_for(self.total_steps)
         self.evaluate_every = settings.evaluate_every or min(max(batches.steps_per_epoch, 1), 500)
         self.progress = Progress()
-        self.guardian = Guardian(chance, patience=max(50, min(self.total_steps // 3, 1000)))
+        self.guardian = Guardian(chance, patience=max(50, min(self.total_steps // 2, 2000)))
         self._initial = _cloned(model.state_dict())
         self._stop_signal: int | None = None
         self._saved_at = time.monotonic()
