@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from litebert import files
 from litebert.checkpoint.pretrained import AlbertTokenizer, Pretrained, check_vocabulary, read_source
 from litebert.checkpoint.reference import RANDOM, located
 from litebert.checkpoint.source import Source
@@ -330,7 +329,7 @@ def _conclude(
         prepared.settings.model_dump(mode="json"), task.to_dict(), provenance, score.evaluation,
         [r.row() for r in results], MetricsFile(folder.metrics).rows(), warnings, folder.path,
     )  # fmt: skip
-    files.write_text(folder.report, report)
+    report.write(folder.report)
     return FinetuneResult(folder.path, list(results), kept.seed, median, warnings)
 
 

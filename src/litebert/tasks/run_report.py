@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from litebert.train.evaluation import Evaluation
+from litebert.train.report.page import Report
 from litebert.train.report.run import build_training_report
 
 
 def build(
     settings: Mapping[str, Any], task: Mapping[str, Any], provenance: Mapping[str, Any], evaluation: Evaluation,
     seeds: Sequence[Mapping[str, Any]], metrics: Sequence[Mapping[str, Any]], warnings: Sequence[str], folder: Path,
-) -> str:  # fmt: skip
+) -> Report:  # fmt: skip
     """Return the page.
 
     Args:
@@ -44,8 +45,7 @@ def build(
     }
     facts |= {f"Data: {name}": f"sha256 {d['sha256']}" for name, d in data.items()}
     usage = f'import litebert\n\nanswer = litebert.load("{folder.name}")\nprint(answer("some text"))'
-    report = build_training_report(
+    return build_training_report(
         title=f"{settings['task']}: {folder.name}", facts=facts, metrics=metrics, evaluation=evaluation, seeds=seeds,
         warnings=warnings, usage=usage,
     )  # fmt: skip
-    return report.render()

@@ -287,7 +287,7 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.M
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(page.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(RunError, match="No space left") as caught:
         Report("new").write(path)
     assert caught.value.path == str(path) and caught.value.hint

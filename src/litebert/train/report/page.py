@@ -6,16 +6,13 @@ All text is escaped; only figures are taken as they are, from ``charts.py``.
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from litebert.errors import RunError
+from litebert import files
 from litebert.train.report.svg import CHART_CSS, escape_text, shorten, tick_label
 
 _CSS = """
@@ -237,19 +234,7 @@ class Report:
             RunError: The file cannot be written.
         """
         path = Path(path)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("x", encoding="utf-8", newline="\n") as file:
-                file.write(self.render())
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            hint = "Check that the folder is writable and the disk has room."
-            raise RunError(f"The report could not be written: {error}", hint=hint, path=path) from error
+        files.write_text(path, self.render())
         return path
 
 
