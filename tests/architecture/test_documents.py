@@ -10,8 +10,8 @@ import pytest
 
 from litebert.cli.main import COMMANDS, cli
 from litebert.cli.reference import command_reference, settings_reference
+from litebert.settings import build_settings, read_recipe, recipe_folder, recipe_names
 from litebert.tasks.finetune import FinetuneSettings, with_suggestions
-from litebert.train.settings import build_settings, read_recipe, recipe_folder, recipe_names
 
 ROOT = Path(__file__).parents[2]
 TABLE_14 = {  # learning rate, batch, ALBERT dropout, steps, warm-up

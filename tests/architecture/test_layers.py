@@ -21,6 +21,7 @@ LEVELS = [
     {"corpus"},
     {"checkpoint"},
     {"model", "text"},
+    {"report", "settings"},
     {"files"},
     {"config"},
     {"errors"},

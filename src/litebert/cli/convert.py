@@ -34,7 +34,7 @@ def command(
     """  # noqa: D301
     from litebert.checkpoint.convert import convert
     from litebert.errors import UsageError
-    from litebert.train.settings import parse_overrides
+    from litebert.settings import parse_overrides
 
     if Path(destination).is_file():
         raise UsageError(f"{destination} is a file, not a folder", hint="Name a new folder.", path=destination)

@@ -62,8 +62,8 @@ def command(
 
 def resolve(task: str, recipe: str | None, overrides: tuple[str, ...], flags: dict[str, Any]) -> FinetuneSettings:
     """Merge a recipe, ``--set`` and the flags, which win in that order, into settings."""
+    from litebert.settings import build_settings, merge, parse_overrides, read_recipe
     from litebert.tasks.finetune import FinetuneSettings, with_suggestions
-    from litebert.train.settings import build_settings, merge, parse_overrides, read_recipe
 
     data: dict[str, Any] = read_recipe(recipe) if recipe else {}
     data = merge(data, parse_overrides(overrides))

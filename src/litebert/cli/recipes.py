@@ -18,7 +18,7 @@ def command(name: str | None, as_json: bool, debug: bool) -> None:  # noqa: ARG0
       litebert recipes glue/mrpc > mine.toml
     """  # noqa: D301
     from litebert.errors import ConfigError, nearest
-    from litebert.train.settings import recipe_folder, recipe_names
+    from litebert.settings import recipe_folder, recipe_names
 
     names = recipe_names()
     if name is None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from litebert.checkpoint.reference import RANDOM, bundled_models
+from litebert.settings import build_settings, read_recipe
 from litebert.tasks.finetune import FinetuneSettings
-from litebert.train.settings import build_settings, read_recipe
 
 DATA = Path(__file__).parent.parent / "resources" / "banking77"
 

@@ -15,9 +15,9 @@ from pydantic import Field
 from torch import Tensor
 
 from litebert.errors import DataError
+from litebert.settings import Settings
 from litebert.tasks.records import Record
 from litebert.text import AlbertTokenizer, Encoding
-from litebert.train.settings import Settings
 
 Batch = dict[str, Tensor]
 

@@ -22,6 +22,7 @@ from litebert.checkpoint.reference import RANDOM, located
 from litebert.checkpoint.source import Source
 from litebert.config import AlbertConfig
 from litebert.errors import ConfigError, MachineError, UsageError, nearest
+from litebert.settings import Settings
 from litebert.tasks import run_report
 from litebert.tasks.base import Logits, Score, Task, TaskObjective, predict_logits
 from litebert.tasks.datasets import Splits, in_file, read_splits
@@ -33,7 +34,7 @@ from litebert.train.guardian import advice
 from litebert.train.loop import EvaluationResult, Trainer
 from litebert.train.precision import uses_bfloat16
 from litebert.train.run_folder import RunFolder, environment
-from litebert.train.settings import Settings, TrainingSettings
+from litebert.train.settings import TrainingSettings
 from litebert.train.tracking import MetricsFile, Tracker
 
 logger = logging.getLogger("litebert")

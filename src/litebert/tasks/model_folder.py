@@ -18,11 +18,11 @@ from litebert.checkpoint.pretrained import (
     read_source,
 )
 from litebert.errors import CheckpointError, ConfigError
+from litebert.settings import build_settings
 from litebert.tasks.base import Task
 from litebert.tasks.examples import TextSettings
 from litebert.tasks.registry import task_class, task_from_info
 from litebert.text import AlbertTokenizer as Tokenizer
-from litebert.train.settings import build_settings
 
 
 @dataclass

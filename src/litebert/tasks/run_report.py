@@ -1,4 +1,4 @@
-"""The report of a fine-tuning run: what ``train/report.py`` draws, filled with this run's facts."""
+"""The report of a fine-tuning run: what ``train/training_report.py`` draws, filled with this run's facts."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from litebert.report.page import Report
 from litebert.train.evaluation import Evaluation
-from litebert.train.report.page import Report
-from litebert.train.report.run import build_training_report
+from litebert.train.training_report import build_training_report
 
 
 def build(

@@ -1,25 +1,14 @@
-"""The settings of a training run, and how a run file (TOML), a recipe and overrides become one validated object."""
+"""The settings of a training run."""
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from litebert.errors import ConfigError, nearest
+from litebert.settings import Settings
 from litebert.train.optimizers import OptimizerName
 from litebert.train.schedules import Schedule, ScheduleName
-
-
-class Settings(BaseModel):
-    """Base of all run configurations: frozen, no unknown fields."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=(), allow_inf_nan=False
-    )
 
 
 class TrainingSettings(Settings):
@@ -106,105 +95,3 @@ class TrainingSettings(Settings):
             kind=self.schedule, peak=self.learning_rate, total_steps=total_steps,
             warmup_steps=min(warmup, total_steps), power=self.poly_power, decay_fraction=self.decay_fraction,
         )  # fmt: skip
-
-
-# --- From files and flags to settings ------------------------------------------------------------------------------------
-
-S = TypeVar("S", bound=Settings)
-
-
-def recipe_folder() -> Path:
-    """Return the folder of the recipes: inside the installed package, or beside ``src`` in a checkout."""
-    installed = Path(__file__).parent.parent / "resources" / "recipes"
-    return installed if installed.is_dir() else Path(__file__).parents[3] / "recipes"
-
-
-def recipe_names() -> list[str]:
-    """Return the names of the shipped recipes, e.g. ``glue/mrpc``."""
-    folder = recipe_folder()
-    return sorted(p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.toml"))
-
-
-def read_recipe(reference: str | Path) -> dict[str, Any]:
-    """Read a run file by path or by the name of a shipped recipe; ``extends`` names one to start from.
-
-    Raises:
-        ConfigError: Not found, or not valid TOML.
-    """
-    path = Path(reference)
-    if not path.is_file():
-        path = recipe_folder() / f"{reference}.toml"
-    if not path.is_file():
-        raise ConfigError(f"no recipe {str(reference)!r}", hint=nearest(str(reference), recipe_names()))
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path.name} is not valid TOML: {error}", path=path) from error
-    base = data.pop("extends", None)
-    if base is None:
-        return data
-    if not isinstance(base, str) or (path.parent / f"{base}.toml").resolve() == path.resolve():
-        raise ConfigError("extends must name another recipe", path=path)
-    beside = path.parent / f"{base}.toml"
-    return merge(read_recipe(beside if beside.is_file() else base), data)
-
-
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested tables merged, ``over`` winning."""
-    result = dict(base)
-    for key, value in over.items():
-        old = result.get(key)
-        result[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return result
-
-
-def parse_overrides(assignments: Iterable[str]) -> dict[str, Any]:
-    """Turn ``["training.learning_rate=1e-4"]`` into nested tables; values are read as TOML, else taken as strings.
-
-    Raises:
-        ConfigError: No equals sign.
-    """
-    result: dict[str, Any] = {}
-    for assignment in assignments:
-        key, sign, text = assignment.partition("=")
-        if not sign or not key.strip():
-            raise ConfigError(
-                f"{assignment!r} is not of the form a.b=value", hint="For example --set training.epochs=5"
-            )
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text
-        nested: Any = value
-        for part in reversed(key.strip().split(".")):
-            nested = {part: nested}
-        result = merge(result, nested)
-    return result
-
-
-def build_settings(kind: type[S], data: Mapping[str, Any], *, path: str | Path | None = None) -> S:
-    """Validate a table into settings.
-
-    Raises:
-        ConfigError: Names the field, what was given, what is allowed, and the nearest field for an unknown one.
-    """
-    try:
-        return kind.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = [str(part) for part in first["loc"]]
-        field = ".".join(place) or "the configuration"
-        if first["type"] == "extra_forbidden":
-            known = _fields_at(kind, place[:-1])
-            raise ConfigError(f"unknown field {field!r}", hint=nearest(place[-1], known), path=path) from error
-        message = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{field}: {message} (got {first.get('input')!r})", path=path) from error
-
-
-def _fields_at(kind: type[BaseModel], place: list[str]) -> list[str]:
-    for part in place:
-        annotation = kind.model_fields[part].annotation if part in kind.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        kind = annotation
-    return list(kind.model_fields)

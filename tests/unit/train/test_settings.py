@@ -3,14 +3,14 @@
 import pytest
 
 from litebert.errors import ConfigError
-from litebert.train.settings import (
-    TrainingSettings,
+from litebert.settings import (
     build_settings,
     merge,
     parse_overrides,
     read_recipe,
     recipe_names,
 )
+from litebert.train.settings import TrainingSettings
 
 
 def test_unknown_field_names_the_nearest():

@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 
 from litebert.errors import RunError
+from litebert.report import page
+from litebert.report.page import LongText, Report, Section, format_number
+from litebert.train import training_report as run
 from litebert.train.evaluation import (
     CalibrationBin,
     Evaluation,
@@ -22,9 +25,7 @@ from litebert.train.evaluation import (
     most_confused,
     seed_scores,
 )
-from litebert.train.report import page, run
-from litebert.train.report.page import LongText, Report, Section, format_number
-from litebert.train.report.run import build_training_report
+from litebert.train.training_report import build_training_report
 
 HOSTILE = '<script>alert("x")</script>&\'\x00\ud800\u202e日本語'
 VOID = {"meta", "link", "rect", "path", "circle", "br"}
@@ -315,7 +316,8 @@ def test_baseline_and_seed_scores_are_found_by_name() -> None:
 
 def test_the_report_needs_no_torch() -> None:
     source = str(Path(page.__file__).parents[2])
-    program = "import sys, litebert.train.report.run; print(sorted({'torch', 'matplotlib', 'sklearn', 'scipy'} & set(sys.modules)))"
+    module = "litebert.train.training_report"
+    program = f"import sys, {module}; print(sorted({{'torch', 'matplotlib', 'sklearn', 'scipy'}} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={"PYTHONPATH": source}
     )

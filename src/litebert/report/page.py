@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from litebert import files
-from litebert.train.report.svg import CHART_CSS, escape_text, shorten, tick_label
+from litebert.report.svg import CHART_CSS, escape_text, shorten, tick_label
 
 _CSS = """
 :root{--page:#f4f5f7;--card:#fff;--ink:#1b2128;--soft:#5a6572;--rule:#dfe3e8;--shade:#f0f2f5;--accent:#0a62a8;

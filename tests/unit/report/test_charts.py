@@ -9,8 +9,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from litebert.train.evaluation import CalibrationBin
-from litebert.train.report.charts import (
+from litebert.report.charts import (
     Series,
     bar_chart,
     confusion_matrix,
@@ -19,7 +18,8 @@ from litebert.train.report.charts import (
     reliability_diagram,
     scatter,
 )
-from litebert.train.report.svg import CHART_CSS, escape_text, nice_ticks, shorten, tick_label
+from litebert.report.svg import CHART_CSS, escape_text, nice_ticks, shorten, tick_label
+from litebert.train.evaluation import CalibrationBin
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = '<script>alert("x")</script>&\'\x00\ud800\u202e日本語'

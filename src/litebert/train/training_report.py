@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from litebert.train.evaluation import Evaluation, WorstExample, baseline_of, lower_is_better, most_confused, seed_scores
-from litebert.train.report import charts
-from litebert.train.report.charts import Series
-from litebert.train.report.page import (
+from litebert.report import charts
+from litebert.report.charts import Series
+from litebert.report.page import (
     Block,
     LongText,
     Report,
@@ -28,6 +27,7 @@ from litebert.train.report.page import (
     subheading,
     table,
 )
+from litebert.train.evaluation import Evaluation, WorstExample, baseline_of, lower_is_better, most_confused, seed_scores
 
 _Rows = Sequence[Mapping[str, Any]]
 

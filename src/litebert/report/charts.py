@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from litebert.train.evaluation import CalibrationBin
-from litebert.train.report.svg import (
+from litebert.report.svg import (
     DASHES,
     LARGEST,
     LIGHT,
@@ -34,6 +33,7 @@ from litebert.train.report.svg import (
     text_width,
     tooltip,
 )
+from litebert.train.evaluation import CalibrationBin
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Raw files to documents, cleaned and deduplicated, to token shards; vocabulary training."""
