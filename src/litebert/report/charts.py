@@ -33,7 +33,25 @@ from litebert.report.svg import (
     text_width,
     tooltip,
 )
-from litebert.train.evaluation import CalibrationBin
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationBin:
+    """One interval of confidence and what happened in it.
+
+    Args:
+        lower: Lower edge of the interval, 0 to 1.
+        upper: Upper edge of the interval, 0 to 1.
+        count: Predictions whose confidence fell into it.
+        confidence: Their mean confidence; ignored when ``count`` is 0.
+        accuracy: The share of them that were right; ignored when ``count`` is 0.
+    """
+
+    lower: float
+    upper: float
+    count: int
+    confidence: float
+    accuracy: float
 
 
 @dataclass(frozen=True)

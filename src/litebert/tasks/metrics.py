@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from litebert.errors import DataError, RunError
+from litebert.report.charts import CalibrationBin
 from litebert.tasks.glue import GlueTask, glue_task
-from litebert.train.evaluation import CalibrationBin
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from litebert.report.charts import (
+    CalibrationBin,
     Series,
     bar_chart,
     confusion_matrix,
@@ -19,7 +20,6 @@ from litebert.report.charts import (
     scatter,
 )
 from litebert.report.svg import CHART_CSS, escape_text, nice_ticks, shorten, tick_label
-from litebert.train.evaluation import CalibrationBin
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = '<script>alert("x")</script>&\'\x00\ud800\u202e日本語'
