@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from litebert import files
 from litebert.checkpoint import pretrained
 from litebert.checkpoint.pretrained import AlbertTokenizer, Pretrained, check_vocabulary, read_source
@@ -20,6 +22,9 @@ _BY_HEAD: tuple[tuple[str, type[Pretrained]], ...] = (
     ("qa_outputs.weight", pretrained.AlbertForQuestionAnswering),
     ("classifier.weight", pretrained.AlbertForSequenceClassification),
 )
+
+
+PRECISIONS: Mapping[str, torch.dtype | None] = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,9 @@ def network_for(source: Source) -> type[Pretrained]:
 
 
 def convert(
-    reference: str | Path, folder: Path, *, force: bool = False, changes: Mapping[str, Any] | None = None
-) -> Conversion:
+    reference: str | Path, folder: Path, *, force: bool = False, changes: Mapping[str, Any] | None = None,
+    stored: str = "fp32",
+) -> Conversion:  # fmt: skip
     """Convert a model.
 
     Args:
@@ -59,6 +65,7 @@ def convert(
         folder: Where to; must be empty unless ``force``.
         force: Replace the files of a model that is there.
         changes: Configuration fields to override.
+        stored: Precision of the weights in the file, one of ``PRECISIONS``; whoever loads the folder computes in float32.
 
     Raises:
         UsageError: The folder is not empty.
@@ -78,7 +85,7 @@ def convert(
         tokenizer = None  # the bundled vocabulary goes with presets, not with any configuration
     if tokenizer is not None:
         check_vocabulary(tokenizer, source.config)
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, stored=PRECISIONS[stored])
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)
     if source.info:

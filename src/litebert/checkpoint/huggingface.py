@@ -182,8 +182,9 @@ def read_info(folder: Path) -> dict[str, Any]:
 
 
 def write_hugging_face(
-    model: nn.Module, config: AlbertConfig, folder: Path, *, architecture: str, leave_out: Collection[str] = ()
-) -> None:
+    model: nn.Module, config: AlbertConfig, folder: Path, *, architecture: str, leave_out: Collection[str] = (),
+    stored: torch.dtype | None = None,
+) -> None:  # fmt: skip
     """Write ``config.json`` and ``model.safetensors``, each in one step.
 
     Args:
@@ -192,6 +193,7 @@ def write_hugging_face(
         folder: Made if missing.
         architecture: Class name for the key ``architectures``, the same in ``transformers``.
         leave_out: Tensors, by our names, that mean nothing because they were never loaded nor trained.
+        stored: Precision in the file alone; what loads the folder still computes in the model's own. None: the model's own.
     """
     from safetensors.torch import save
 
@@ -201,6 +203,8 @@ def write_hugging_face(
     if any(hasattr(model, head) for head in _TWO_WAY_HEADS) and config.num_labels != 2:
         config = config.replace(num_labels=2)
     dtype = str(next(iter(tensors.values())).dtype).removeprefix("torch.")  # what transformers loads the folder in
+    if stored is not None:
+        tensors = {name: tensor.to(stored) for name, tensor in tensors.items()}
     rest = {k: v for k, v in config.to_dict().items() if k not in ("architectures", "dtype", "torch_dtype")}
     data = {"architectures": [architecture], "dtype": dtype, **rest}
     if config.embedding_size == config.hidden_size:

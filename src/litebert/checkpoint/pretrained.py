@@ -112,18 +112,21 @@ class Pretrained(nn.Module):
                 logger.warning("%s", report.summary())
         return model.to(device=device, dtype=dtype or torch.float32).eval()
 
-    def save_pretrained(self, folder: str | Path) -> None:
+    def save_pretrained(self, folder: str | Path, *, stored: torch.dtype | None = None) -> None:
         """Write ``config.json``, ``model.safetensors`` and ``litebert.json``; the folder loads in ``transformers``.
 
         Args:
             folder: Made if missing. Files are replaced one by one, each in one step.
+            stored: Precision in the file alone, for a smaller one; the folder still loads in the model's own.
 
         Raises:
             RunError: The folder cannot be written.
         """
         folder = Path(folder)
         needless = self.load_report.needless if self.load_report else ()
-        write_hugging_face(self, self._albert_config(), folder, architecture=self._class_name, leave_out=needless)
+        write_hugging_face(
+            self, self._albert_config(), folder, architecture=self._class_name, leave_out=needless, stored=stored
+        )
         files.write_json(folder / "litebert.json", {"format_version": FORMAT_VERSION})
 
     def _albert_config(self) -> AlbertConfig:
@@ -198,7 +201,7 @@ class AlbertTokenizer(text.AlbertTokenizer):
         """Load the vocabulary that belongs to a model.
 
         Args:
-            reference: Any model reference, or a vocabulary file. ``random:PRESET`` gives the bundled English vocabulary.
+            reference: Any model reference, or a vocabulary file or folder. ``random:PRESET`` gives the bundled English vocabulary.
             **options: As in ``litebert.text.AlbertTokenizer.from_folder``.
 
         Raises:
@@ -207,6 +210,8 @@ class AlbertTokenizer(text.AlbertTokenizer):
         path = Path(str(reference)) if str(reference).startswith(RANDOM) else local_path(reference)
         if path.is_file() and path.suffix in (".model", ".txt"):
             return cls.from_file(path, **options)
+        if (path / "tokenizer_config.json").is_file():
+            return cls.from_folder(path, **options)  # with a model or without
         with located(reference) as place:
             if place.folder is None:
                 return cls.bundled(**options)

@@ -13,12 +13,17 @@ from litebert.cli.output import common_options, print_result
 @click.argument("source")
 @click.argument("destination")
 @click.option("--force", is_flag=True, help="Write into a folder that is not empty.")
+@click.option(
+    "--stored", type=click.Choice(["fp32", "fp16", "bf16"]), default="fp32", show_default=True,
+    help="Precision of the weights in the file; it loads in float32 all the same.",
+)  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Change a configuration field.")
 @common_options
 def command(
     source: str,
     destination: str,
     force: bool,
+    stored: str,
     overrides: tuple[str, ...],
     as_json: bool,
     debug: bool,  # noqa: ARG001
@@ -38,7 +43,7 @@ def command(
 
     if Path(destination).is_file():
         raise UsageError(f"{destination} is a file, not a folder", hint="Name a new folder.", path=destination)
-    report = convert(source, Path(destination), force=force, changes=parse_overrides(overrides))
+    report = convert(source, Path(destination), force=force, changes=parse_overrides(overrides), stored=stored)
     lines = [report.load.summary(), *(f"  {name} has no place and was left out" for name in report.load.unexpected)]
     lines.append(
         f"wrote {destination} as {report.architecture}" + ("" if report.tokenizer else ", without a vocabulary")

@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from litebert.config import AlbertConfig
 from litebert.errors import ConfigError
-from litebert.model.attention import Backend, Layout, attend, check_backend, usable_mask
+from litebert.model.attention import Backend, Layout, attend, check_backend, usable_mask, within_sequences
 from litebert.model.outputs import EncoderOutput
 from litebert.model.packing import Packing
 
@@ -171,6 +171,7 @@ class Encoder(nn.Module):
 
     Attributes:
         gradient_checkpointing: Keep only the input of each block application and recompute the rest in the backward pass.
+        depth: Applications; None for the configuration's ``num_hidden_layers``. Sharing makes it a choice of the moment.
     """
 
     def __init__(self, config: AlbertConfig) -> None:
@@ -191,6 +192,7 @@ class Encoder(nn.Module):
                 )
             self.groups.append(group)
         self.gradient_checkpointing = False
+        self.depth: int | None = None
 
     def forward(self, embedded: Tensor, layout: Layout, *, keep_states: bool = False) -> list[Tensor]:
         """Apply the groups L times.
@@ -204,7 +206,7 @@ class Encoder(nn.Module):
             States of shape (..., H).
         """
         states = [self.projection(embedded)]
-        for application in range(self.config.num_hidden_layers):
+        for application in range(self.depth or self.config.num_hidden_layers):
             group = self.groups[self.config.group_of(application)]  # the same object again: this is the sharing
             for block in cast(Group, group):
                 if self.gradient_checkpointing and self.training:
@@ -243,6 +245,7 @@ class AlbertModel(nn.Module):
         position_ids: Tensor | None = None,
         *,
         inputs_embeds: Tensor | None = None,
+        sequence_ids: Tensor | None = None,
         output_hidden_states: bool = False,
     ) -> EncoderOutput:
         """Encode a batch.
@@ -253,29 +256,41 @@ class AlbertModel(nn.Module):
             token_type_ids: (B, T) int64 segment types. None: zeros.
             position_ids: (B, T) or (1, T) int64. None: 0, 1, 2, ...
             inputs_embeds: (B, T, E) word embeddings instead of ``input_ids``.
+            sequence_ids: (B, T) int64, 1, 2, ... where several sequences share a row, 0 = padding; replaces ``attention_mask``.
+                Nothing is attended to across sequences; give ``position_ids`` that start anew with each.
             output_hidden_states: Return every state, not only the last.
 
         Returns:
-            Hidden states and pooled first token. With the packed backend, padded positions hold zeros.
+            Hidden states and pooled first token: (B, H), or of every sequence in reading order where several share a row. With the
+            packed backend, padded positions hold zeros.
 
         Raises:
             ConfigError: The sequence is longer than ``max_position_embeddings``.
         """
         embedded = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds)  # (B, T, E)
-        mask = usable_mask(attention_mask)
-        packing = Packing.of(mask) if self.backend == "packed" and mask is not None else None
+        mask = usable_mask(attention_mask) if sequence_ids is None else within_sequences(sequence_ids)
+        packing = Packing.of(mask) if self.backend == "packed" and mask is not None and sequence_ids is None else None
         states = self.encoder(
             packing.pack(embedded) if packing else embedded,
             Layout(self.backend, mask, packing),
             keep_states=output_hidden_states,
         )
         kept = [packing.pad(s) for s in states] if packing else states  # (B, T, H)
-        first = packing.first_tokens(states[-1]) if packing else states[-1][:, 0]  # (B, H)
+        if sequence_ids is not None:
+            first = states[-1][starts(sequence_ids)]  # (sequences, H)
+        else:
+            first = packing.first_tokens(states[-1]) if packing else states[-1][:, 0]  # (B, H)
         return EncoderOutput(
             last_hidden_state=kept[-1],
             pooler_output=torch.tanh(self.pooler(first)),
             hidden_states=tuple(kept) if output_hidden_states else None,
         )
+
+
+def starts(sequence_ids: Tensor) -> Tensor:
+    """Return (B, T) bool, True where a sequence begins, for ``sequence_ids`` (B, T) with 0 = padding."""
+    before = F.pad(sequence_ids[:, :-1], (1, 0))
+    return (sequence_ids != before) & (sequence_ids > 0)
 
 
 def initialise(module: nn.Module, config: AlbertConfig) -> None:

@@ -31,7 +31,8 @@ class Layout:
 
     Attributes:
         backend: One of ``BACKENDS``.
-        mask: (B, T) bool, True = real token; None when nothing is padded. Rows without any real token are all True.
+        mask: (B, T) bool, True = real token; or (B, T, T) bool, True where the second position may be seen from the first; None when
+            nothing is padded. No query row is without any True.
         packing: Where the N real tokens sit in the padded batch; None unless the batch is packed.
     """
 
@@ -69,6 +70,18 @@ def usable_mask(attention_mask: Tensor | None) -> Tensor | None:
     return mask | ~mask.any(dim=-1, keepdim=True)
 
 
+def within_sequences(sequence_ids: Tensor) -> Tensor:
+    """Let every token of a row see its own sequence only, where several sequences share a row.
+
+    Args:
+        sequence_ids: (B, T) integers, equal within a sequence; 0 = padding, which sees padding (finite, and read by nobody).
+
+    Returns:
+        (B, T, T) bool.
+    """
+    return sequence_ids[:, :, None] == sequence_ids[:, None, :]
+
+
 def attend(q: Tensor, k: Tensor, v: Tensor, layout: Layout, *, dropout: float = 0.0) -> Tensor:
     """Attend from every token to every real token of its sequence.
 
@@ -93,7 +106,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, layout: Layout, *, dropout: float = 
 
 def _attend_padded(q: Tensor, k: Tensor, v: Tensor, layout: Layout, dropout: float) -> Tensor:
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))  # (B, A, T, D)
-    mask = None if layout.mask is None else layout.mask[:, None, None, :]  # (B, 1, 1, T)
+    mask = None
+    if layout.mask is not None:  # (B, 1, 1, T), or (B, 1, T, T)
+        mask = layout.mask[:, None, None, :] if layout.mask.dim() == 2 else layout.mask[:, None]
     if layout.backend == "eager":
         out = _eager(q, k, v, mask, dropout)
     else:

@@ -99,6 +99,7 @@ class AlbertForPreTraining(_WithMaskedLM):
         sentence_order_label: Tensor | None = None,
         *,
         inputs_embeds: Tensor | None = None,
+        sequence_ids: Tensor | None = None,
         output_hidden_states: bool = False,
         all_positions: bool = False,
     ) -> PreTrainingOutput:
@@ -110,8 +111,9 @@ class AlbertForPreTraining(_WithMaskedLM):
             token_type_ids: (B, T).
             position_ids: (B, T).
             labels: (B, T) int64, the original piece at masked positions, -100 elsewhere.
-            sentence_order_label: (B,) int64, 0 = in order, 1 = swapped.
+            sentence_order_label: (B,) int64, 0 = in order, 1 = swapped, -100 = ignored; one per sequence where several share a row.
             inputs_embeds: (B, T, E).
+            sequence_ids: (B, T) int64, where several sequences share a row; see ``AlbertModel.forward``.
             output_hidden_states: Return every state.
             all_positions: Score all positions even when labels name a few.
 
@@ -120,13 +122,14 @@ class AlbertForPreTraining(_WithMaskedLM):
         """
         out: EncoderOutput = self.albert(
             input_ids, attention_mask, token_type_ids, position_ids,
-            inputs_embeds=inputs_embeds, output_hidden_states=output_hidden_states,
+            inputs_embeds=inputs_embeds, sequence_ids=sequence_ids, output_hidden_states=output_hidden_states,
         )  # fmt: skip
         logits, mlm_loss = self._predict(out.last_hidden_state, labels, all_positions)
         sop_logits = self.sentence_order(out.pooler_output)  # (B, 2)
         sop_loss = None
         if sentence_order_label is not None:
-            sop_loss = F.cross_entropy(sop_logits.float(), sentence_order_label.view(-1))
+            gold = sentence_order_label.view(-1)
+            sop_loss = F.cross_entropy(sop_logits.float(), gold, reduction="sum") / (gold != IGNORED).sum().clamp(min=1)
         parts = [loss for loss in (mlm_loss, sop_loss) if loss is not None]
         return PreTrainingOutput(
             loss=torch.stack(parts).sum() if parts else None,

@@ -85,6 +85,15 @@ class CheckpointFolder:
             logger.warning("%s is damaged; going back to the checkpoint before it", path)
         return None
 
+    def save_stable(self, state: Mapping[str, Any]) -> None:
+        """Write the state before the learning rate decays, from which a longer run can go on."""
+        self._write(self.folder / "stable.pt", state)
+
+    def load_stable(self) -> dict[str, Any] | None:
+        """Return the state before the decay, None if there is none."""
+        path = self.folder / "stable.pt"
+        return self._read(path) if path.is_file() else None
+
     def save_best(self, weights: Mapping[str, Any]) -> None:
         """Write the weights of the best evaluation."""
         self._write(self.folder / "best.pt", weights)
@@ -96,7 +105,7 @@ class CheckpointFolder:
 
     def clear(self) -> None:
         """Remove all states and best weights, and leftovers of writes that were killed."""
-        for pattern in ("step-*.pt", "best.pt", ".*.tmp"):
+        for pattern in ("step-*.pt", "best.pt", "stable.pt", ".*.tmp"):
             for path in self.folder.glob(pattern):
                 path.unlink(missing_ok=True)
 

@@ -77,11 +77,13 @@ class Guardian:
         chance: Loss of a model that knows only how often each label occurs; None if unknown.
         patience: Steps after which a loss at chance is called stuck.
         smoothing: Weight of the newest loss in the running mean.
+        rise: How far the running mean may rise above its best before the run counts as collapsed; None: only back at chance.
     """
 
     chance: float | None
     patience: int
     smoothing: float = 0.05
+    rise: float | None = None
     mean: float | None = None
     best_mean: float = math.inf
     steps: int = 0
@@ -97,6 +99,11 @@ class Guardian:
         self.mean = loss if self.mean is None else self.mean + self.smoothing * (loss - self.mean)
         if self.steps >= 1 / self.smoothing:
             self.best_mean = min(self.best_mean, self.mean)
+        if self.rise is not None and self.mean > self.best_mean + self.rise:
+            return self._once(
+                "collapse",
+                f"the loss rose from {self.best_mean:.3f} to {self.mean:.3f} and stayed there: training collapsed",
+            )
         if self.chance is None or self.chance <= 0 or self.steps < self.patience:
             return None
         if self.best_mean < 0.85 * self.chance and self.mean > 0.99 * self.chance:
@@ -119,6 +126,11 @@ class Guardian:
         if len(set(predicted)) == 1:
             return self._once("constant", "every prediction on dev is the same label")
         return None
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the loss is near its best: a state worth going back to."""
+        return self.rise is None or self.mean is None or self.mean <= self.best_mean + self.rise / 2
 
     def _once(self, signature: str, message: str) -> Verdict | None:
         if signature in self.said:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from litebert.train.interrupts import stop_signals
 from litebert.train.optimizers import clip_gradients, make_optimizer, parameter_groups, set_learning_rate
 from litebert.train.precision import autocast
 from litebert.train.settings import TrainingSettings
+from litebert.train.throughput import Throughput
 from litebert.train.tracking import Tracker
 
 Batch = Mapping[str, Tensor]
@@ -40,16 +42,33 @@ class BatchSource(Protocol):
         ...
 
 
-class Objective(Protocol):
-    """What is minimised: a sum of parts, each a sum over items divided by the number of items in the whole batch."""
+class Objective(ABC):
+    """What is minimised: a sum of parts, each a sum over items divided by the number of items in the whole batch.
 
+    Attributes:
+        watched: Part whose loss the guardian watches; None for the sum of all.
+    """
+
+    watched: str | None = None
+
+    @abstractmethod
     def weights(self, batch: Batch) -> Mapping[str, float]:
         """Return how many items (examples, masked tokens) each part has in a micro-batch."""
-        ...
 
+    @abstractmethod
     def losses(self, model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
         """Return each part's sum over a micro-batch, differentiable."""
-        ...
+
+    def begin(self, model: nn.Module, step: int) -> None:  # noqa: B027 - most have nothing to do
+        """Prepare the model for a step, for example its depth."""
+
+    def importance(self, part: str, step: int) -> float:
+        """Return the factor of a part in the sum."""
+        return 1.0
+
+    def tokens(self, batch: Batch) -> int:
+        """Return the real tokens of a micro-batch; 0 where examples are what counts."""
+        return 0
 
 
 @dataclass(frozen=True)
@@ -83,6 +102,7 @@ class Progress:
     rate_factor: float = 1.0
     seconds: float = 0.0
     examples: int = 0
+    tokens: int = 0
     warnings: list[str] = field(default_factory=list)
     finished: str = ""
 
@@ -103,6 +123,8 @@ class Trainer:
         device: Where the batches go; the model is already there.
         hidden_size: Width of the model, for the choice of the precision.
         resume_hint: What to tell the user after Ctrl-C.
+        rise: For the guardian, see there.
+        peak_tokens: Tokens a second at the machine's peak arithmetic, for the model FLOP utilisation; None if unknown.
     """
 
     def __init__(
@@ -120,6 +142,8 @@ class Trainer:
         device: torch.device | str = "cpu",
         hidden_size: int | None = None,
         resume_hint: str = "Run the same command with --resume to go on.",
+        rise: float | None = None,
+        peak_tokens: float | None = None,
     ) -> None:
         self.model, self.settings, self.batches, self.objective = model, settings, batches, objective
         self.evaluate, self.tracker, self.seed = evaluate, tracker, seed
@@ -129,15 +153,22 @@ class Trainer:
         self.schedule = settings.schedule_for(self.total_steps)
         self.evaluate_every = settings.evaluate_every or min(max(batches.steps_per_epoch, 1), 500)
         self.progress = Progress()
-        self.guardian = Guardian(chance, patience=max(50, min(self.total_steps // 2, 2000)))
+        self.guardian = Guardian(
+            chance, patience=max(50, min(self.total_steps // 2, 2000)), rise=rise
+        )  # half a short run
+        self.throughput = Throughput(peak_tokens)
         self._initial = _cloned(model.state_dict())
         self._stop_signal: int | None = None
+        self._scheduled: int | None = None
         self._saved_at = time.monotonic()
         self._start_optimizer()
 
     def _start_optimizer(self) -> None:
         s = self.settings
-        groups = parameter_groups(self.model, weight_decay=s.weight_decay, head_factor=s.head_factor)
+        factor = s.matrix_learning_rate / s.learning_rate if s.optimizer == "muon" else None
+        groups = parameter_groups(
+            self.model, weight_decay=s.weight_decay, head_factor=s.head_factor, matrix_factor=factor
+        )
         self.optimizer = make_optimizer(s.optimizer, groups, betas=(s.beta1, s.beta2), epsilon=s.epsilon)
         self.parameters = [p for group in groups for p in group["params"]]
         self.average = [p.detach().clone() for p in self.parameters] if s.ema else []
@@ -145,21 +176,31 @@ class Trainer:
 
     # --- Running ----------------------------------------------------------------------------------------------------
 
-    def run(self, *, resume: bool = False) -> Progress:
+    def run(self, *, resume: bool = False, extend: bool = False) -> Progress:
         """Train to the end, and leave the best (or last) weights in the model.
 
         Args:
             resume: Go on from the newest readable checkpoint, if there is one.
+            extend: Go on from the state before the learning rate decayed, if there is one; for a run that has been made longer.
 
         Raises:
             Interrupted: Ctrl-C or SIGTERM; the state is saved.
             RunError: The loss stopped being a number and no restart was left.
         """
-        state = self.checkpoints.load_last() if resume else None
+        stable = self.checkpoints.load_stable() if extend else None
+        if extend and stable is None and not resume and self.checkpoints.load_last() is not None:
+            raise RunError(
+                "the run has no state from before its learning rate decayed, so it cannot be made longer",
+                hint="Only a run with training.schedule=trapezoid that reached its decay has one; --resume finishes a run.",
+                path=self.checkpoints.folder,
+            )
+        state = self.checkpoints.load_last() if resume and stable is None else stable
         if state is None:
             self.checkpoints.clear()
         else:
             self._restore(state)
+            if state is stable:  # the states of the decay are of no more use, and newer than what follows
+                self.checkpoints.keep_only(self.checkpoints.save(self.progress.step, state))
         self.tracker.metrics.rewind(self.seed, self.progress.step if state else -1, self.progress.restarts)
         with stop_signals(self._on_signal):
             while not self._finished():
@@ -184,13 +225,22 @@ class Trainer:
         return bool(p.finished)
 
     def _advance(self) -> None:
+        scheduled = self._schedule_step()  # the clock may skip a step
+        before = scheduled - 1 if self._scheduled is None else self._scheduled
+        if self.schedule.decays_at(scheduled) and not self.schedule.decays_at(before):
+            self.checkpoints.save_stable(self._state())
+        self._scheduled = scheduled
+        restarts = self.progress.restarts
         started = time.monotonic()
         figures = self._step()
-        self.progress.seconds += time.monotonic() - started
-        verdict = self.guardian.after_step(figures["loss"], figures["gradient_norm"])
+        seconds = time.monotonic() - started
+        self.progress.seconds += seconds
+        self.throughput.add(int(figures["tokens"]), seconds)
+        watched = f"loss/{self.objective.watched}"
+        verdict = self.guardian.after_step(figures.get(watched, figures["loss"]), figures["gradient_norm"])
         if verdict is not None:
             self._heed(verdict)
-            if verdict.signature == "not-finite" or self.progress.step == 0:
+            if self.progress.restarts != restarts:  # the figures belong to what was given up
                 return
         self._log(figures)
         if self._evaluation_due():
@@ -198,40 +248,44 @@ class Trainer:
         if self._stop_signal is not None:
             self.save()
             raise Interrupted(f"interrupted at step {self.progress.step} of {self.total_steps}", hint=self.resume_hint)
-        if time.monotonic() - self._saved_at > 60 * self.settings.checkpoint_minutes:
+        if time.monotonic() - self._saved_at > 60 * self.settings.checkpoint_minutes and self.guardian.healthy:
             self.save()
 
     def _step(self) -> dict[str, float]:
         p = self.progress
         self.model.train()
+        self.objective.begin(self.model, p.step)
         micro_batches = self.batches.micro_batches(p.step)
         totals: dict[str, float] = {}
         for batch in micro_batches:
             for name, weight in self.objective.weights(batch).items():
                 totals[name] = totals.get(name, 0.0) + weight
         sums = dict.fromkeys(totals, 0.0)
-        examples = 0
+        examples = tokens = 0
         self.optimizer.zero_grad(set_to_none=True)
         for batch in micro_batches:
             moved = {k: v.to(self.device, non_blocking=True) for k, v in batch.items()}
             with autocast(self.settings.precision, self.device, self.hidden_size):
                 parts = self.objective.losses(self.model, moved)
-            loss = torch.stack([part / max(totals[name], 1e-9) for name, part in parts.items()]).sum()
+            scales = {name: self.objective.importance(name, p.step) / max(totals[name], 1e-9) for name in parts}
+            loss = torch.stack([part * scales[name] for name, part in parts.items()]).sum()
             loss.backward()  # type: ignore[no-untyped-call]
             for name, part in parts.items():
                 sums[name] += float(part.detach()) / max(totals[name], 1e-9)
             examples += next(iter(batch.values())).shape[0]
+            tokens += self.objective.tokens(batch)
         norm = clip_gradients(self.parameters, self.settings.clip_norm)
         rate = self.schedule.at(self._schedule_step()) * p.rate_factor
-        loss_value = sum(sums.values())
+        loss_value = sum(value * self.objective.importance(name, p.step) for name, value in sums.items())
         if _finite(loss_value) and _finite(norm):
             set_learning_rate(self.optimizer, rate)
             self.optimizer.step()
             self._update_average()
         p.step += 1
         p.examples += examples
+        p.tokens += tokens
         return {"loss": loss_value, **{f"loss/{k}": v for k, v in sums.items() if len(sums) > 1},
-                "learning_rate": rate, "gradient_norm": norm, "examples": examples}  # fmt: skip
+                "learning_rate": rate, "gradient_norm": norm, "examples": examples, "tokens": tokens}  # fmt: skip
 
     def _schedule_step(self) -> int:
         """Return where the schedule stands; with a time budget it follows the clock."""
@@ -277,7 +331,8 @@ class Trainer:
         verdict = self.guardian.after_evaluation(result.predicted, result.gold_labels)
         if verdict is not None:
             self._heed(verdict)
-        self.save()
+        if self.guardian.healthy:
+            self.save()
 
     def _is_better(self, result: EvaluationResult) -> bool:
         """Compare by the main figure; a tie, as small dev sets have many, by the loss if there is one."""
@@ -298,11 +353,12 @@ class Trainer:
 
     def _heed(self, verdict: Verdict) -> None:
         p = self.progress
-        can_restart = verdict.curable and p.restarts < self.settings.max_restarts
+        rewinds = self.settings.on_failure == "rewind"
+        useful = not (rewinds and verdict.signature == "stuck")  # there is nothing better to go back to
+        can_restart = verdict.curable and useful and p.restarts < self.settings.max_restarts
+        how = "going back to the last good state" if rewinds else "starting again"
         action = (
-            f"starting again at {p.rate_factor * self.settings.restart_factor:g} of the learning rate"
-            if can_restart
-            else ""
+            f"{how}, at {p.rate_factor * self.settings.restart_factor:g} of the learning rate" if can_restart else ""
         )
         self._warn(verdict, action)
         if can_restart:
@@ -322,12 +378,20 @@ class Trainer:
 
     def _restart(self) -> None:
         old = self.progress
+        state = self.checkpoints.load_last() if self.settings.on_failure == "rewind" else None
+        if state is not None and state["optimizer"] is not None:
+            self._restore(state)
+            self.guardian.said.clear()
+            self.progress.restarts, self.progress.warnings = old.restarts + 1, old.warnings
+            self.progress.rate_factor = old.rate_factor * self.settings.restart_factor
+            self.progress.seconds = old.seconds
+            return
         self.model.load_state_dict(self._initial)
         self.progress = Progress(
             restarts=old.restarts + 1, rate_factor=old.rate_factor * self.settings.restart_factor,
-            warnings=old.warnings, seconds=old.seconds, examples=old.examples,
+            warnings=old.warnings, seconds=old.seconds, examples=old.examples, tokens=old.tokens,
         )  # fmt: skip
-        self.guardian = Guardian(self.guardian.chance, patience=self.guardian.patience)
+        self.guardian = Guardian(self.guardian.chance, patience=self.guardian.patience, rise=self.guardian.rise)
         self.checkpoints.clear()
         self._start_optimizer()
 
@@ -335,14 +399,14 @@ class Trainer:
 
     def save(self) -> None:
         """Write a resumable checkpoint."""
-        self.checkpoints.save(
-            self.progress.step,
-            {
-                "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "average": self.average,
-                "random": random_state(), "progress": asdict(self.progress), "guardian": self.guardian.state(),
-            },
-        )  # fmt: skip
+        self.checkpoints.save(self.progress.step, self._state())
         self._saved_at = time.monotonic()
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "average": self.average,
+            "random": random_state(), "progress": asdict(self.progress), "guardian": self.guardian.state(),
+        }  # fmt: skip
 
     def _conclude(self) -> None:
         """Leave the final weights and counters only: nothing of a finished run has to be computed again, or shipped by accident."""
@@ -372,12 +436,12 @@ class Trainer:
     def _log(self, figures: dict[str, float]) -> None:
         p = self.progress
         speed = p.examples / p.seconds if p.seconds else 0.0
+        rates = {"examples_per_second": round(speed, 2), **self.throughput.figures()}
         if p.step == 1 or p.step % self.settings.log_every == 0 or p.step == self.total_steps:
-            self._record("train", **figures, examples_per_second=round(speed, 2))
+            self._record("train", **figures, **rates)
         best = f" best {p.best:.4f}" if p.best is not None else ""
-        self.tracker.progress(
-            p.step, self.total_steps, f"loss {self.guardian.mean or 0:.3f} {speed:.0f} examples/s{best}"
-        )
+        shown = f"{rates['tokens_per_second']:.0f} tokens/s" if p.tokens else f"{speed:.0f} examples/s"
+        self.tracker.progress(p.step, self.total_steps, f"loss {self.guardian.mean or 0:.3f} {shown}{best}")
 
 
 def _finite(value: float) -> bool:

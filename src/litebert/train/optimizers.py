@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-OptimizerName = Literal["adamw", "google-adamw", "lamb"]
+from litebert.train.muon import Muon
+
+OptimizerName = Literal["adamw", "google-adamw", "lamb", "muon"]
 
 
 def is_decayed(name: str) -> bool:
@@ -27,29 +29,39 @@ def logical_parts(name: str) -> int:
     return 3 if name.endswith("qkv.weight") else 1
 
 
-def parameter_groups(model: nn.Module, *, weight_decay: float, head_factor: float = 1.0) -> list[dict[str, Any]]:
+def is_block_matrix(name: str) -> bool:
+    """Whether a parameter is a matrix of the shared block, which Muon updates."""
+    return "encoder.groups." in name and is_decayed(name)
+
+
+def parameter_groups(
+    model: nn.Module, *, weight_decay: float, head_factor: float = 1.0, matrix_factor: float | None = None
+) -> list[dict[str, Any]]:
     """Sort the distinct parameters into groups: a shared tensor appears once (checklist E8).
 
     Args:
         model: Frozen parameters are left out.
         weight_decay: For decayed parameters.
         head_factor: Learning-rate factor of everything outside the encoder.
+        matrix_factor: Learning-rate factor of the block's matrices under Muon; None for other optimisers.
 
     Returns:
-        Groups for an optimiser, with the keys ``params``, ``names``, ``weight_decay``, ``adapt``, ``parts``, ``lr_factor``.
+        Groups for an optimiser, with the keys ``params``, ``names``, ``weight_decay``, ``adapt``, ``parts``, ``matrix``, ``lr_factor``.
     """
-    groups: dict[tuple[bool, int, float], dict[str, Any]] = {}
+    groups: dict[tuple[bool, int, float, bool], dict[str, Any]] = {}
     has_head = hasattr(model, "albert")
     for name, parameter in model.named_parameters():  # yields a shared parameter once
         if not parameter.requires_grad:
             continue
         factor = head_factor if has_head and not name.startswith("albert.") else 1.0
         decayed, parts = is_decayed(name), logical_parts(name)
+        matrix = matrix_factor is not None and is_block_matrix(name)
+        factor = factor * cast(float, matrix_factor) if matrix else factor
         group = groups.setdefault(
-            (decayed, parts, factor),
+            (decayed, parts, factor, matrix),
             {
                 "params": [], "names": [], "weight_decay": weight_decay if decayed else 0.0,
-                "adapt": decayed, "parts": parts, "lr_factor": factor,
+                "adapt": decayed, "parts": parts, "matrix": matrix, "lr_factor": factor,
             },
         )  # fmt: skip
         group["params"].append(parameter)
@@ -67,7 +79,7 @@ def make_optimizer(
     """Build an optimiser; its learning rate is set at every step by ``set_learning_rate``.
 
     Args:
-        name: ``adamw`` (torch's, with bias correction), ``google-adamw`` or ``lamb`` (both without).
+        name: ``adamw`` (torch's, with bias correction), ``google-adamw`` or ``lamb`` (both without), ``muon`` (see ``muon.py``).
         groups: From ``parameter_groups``.
         betas: Decay of the moments.
         epsilon: Added outside the square root.
@@ -75,6 +87,8 @@ def make_optimizer(
     groups = list(groups)
     if name == "lamb":
         return Lamb(groups, betas=betas, epsilon=epsilon)
+    if name == "muon":
+        return Muon(groups, betas=betas, epsilon=epsilon)
     if name == "google-adamw":
         return GoogleAdamW(groups, betas=betas, epsilon=epsilon)
     kept = [{k: v for k, v in group.items() if k != "names"} for group in groups]

@@ -94,7 +94,7 @@ class RunFolder:
             )
         now = json.loads(json.dumps(held["settings"]))
         for field, old, new in _differences(before, now):
-            if field.split(".")[0] not in machine_fields:
+            if field not in machine_fields and field.split(".")[0] not in machine_fields:
                 raise ConfigError(
                     f"cannot resume: {field} was {old!r} and is now {new!r}",
                     hint="Resume with the settings of the run, or start a new one with another --out.",

@@ -48,6 +48,10 @@ class Schedule:
             return self.peak * step / self.warmup_steps
         return self.peak * (self.floor + (1 - self.floor) * self._decay(min(step, self.total_steps)))
 
+    def decays_at(self, step: int) -> bool:
+        """Whether a trapezoid is past its constant part; always False for the others, which have none."""
+        return self.kind == "trapezoid" and step > (1 - self.decay_fraction) * self.total_steps
+
     def _decay(self, step: int) -> float:
         left = 1 - step / max(self.total_steps, 1)
         if self.kind == "constant":

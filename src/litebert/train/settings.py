@@ -15,9 +15,12 @@ class TrainingSettings(Settings):
     """How to optimise. Field docstrings become the configuration reference."""
 
     optimizer: OptimizerName = "adamw"
-    """adamw is torch's, with bias correction; google-adamw and lamb are as released, without."""
+    """adamw is torch's, with bias correction; google-adamw and lamb are as released, without; muon takes the block's matrices and
+    leaves the rest to adamw."""
     learning_rate: float = Field(default=1e-4, gt=0)
     """Peak of the schedule."""
+    matrix_learning_rate: float = Field(default=0.007, gt=0)
+    """Peak for the block's matrices under muon."""
     schedule: ScheduleName = "linear"
     """Shape after the warm-up."""
     poly_power: float = Field(default=1.0, gt=0)
@@ -75,6 +78,8 @@ class TrainingSettings(Settings):
     """How often the guardian may start a run again after it failed silently."""
     restart_factor: float = Field(default=0.5, gt=0, lt=1)
     """Factor on the learning rate at such a restart."""
+    on_failure: Literal["restart", "rewind"] = "restart"
+    """After a failure start from the first weights, or go back to the last good checkpoint."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -474,3 +474,17 @@ def test_dtype_and_device_and_backend(model, tmp_path):
         load(tmp_path, attention="flash")
     with pytest.raises(ConfigError, match="num_label"):
         load(tmp_path, num_label=3)
+
+
+def test_stored_in_half_and_loaded_in_full(model, tmp_path):
+    """The file is half as large, config.json still says float32, and transformers and we compute in float32."""
+    model.save_pretrained(tmp_path, stored=torch.float16)
+    assert load_file(tmp_path / "model.safetensors")[WORD].dtype == torch.float16
+    assert json.loads((tmp_path / "config.json").read_text())["dtype"] == "float32"
+    again = load(tmp_path)
+    assert again.sentence_order.weight.dtype == torch.float32
+    for (name, ours), theirs in zip(model.named_parameters(), again.parameters(), strict=True):
+        assert torch.equal(ours.half().float(), theirs), name
+    from transformers import AlbertForPreTraining as Theirs
+
+    assert next(Theirs.from_pretrained(tmp_path).parameters()).dtype == torch.float32

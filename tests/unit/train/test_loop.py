@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from litebert.errors import Interrupted, RunError
-from litebert.train.loop import EvaluationResult, Trainer
+from litebert.train.loop import EvaluationResult, Objective, Trainer
 from litebert.train.settings import TrainingSettings
 from litebert.train.tracking import Tracker
 
@@ -30,7 +30,7 @@ class Batches:
         return [{"labels": y[a:b], "x": x[a:b]} for a, b in self.cuts]
 
 
-class Objective:
+class MeanSquares(Objective):
     def weights(self, batch):
         return {"loss": float(batch["labels"].shape[0])}
 
@@ -54,7 +54,7 @@ def trainer(folder, model=None, batches=None, **settings):
     base = dict(learning_rate=0.01, steps=40, warmup_steps=4, precision="fp32", evaluate_every=10, log_every=1)
     tracker = Tracker(folder, seed=0, tensorboard=False, progress=False)
     return Trainer(
-        model or network(settings.pop("dropout", 0.0)), TrainingSettings(**{**base, **settings}), batches or Batches(), Objective(),
+        model or network(settings.pop("dropout", 0.0)), TrainingSettings(**{**base, **settings}), batches or Batches(), MeanSquares(),
         tracker=tracker, folder=folder / "checkpoints", evaluate=evaluate,
     )  # fmt: skip
 

@@ -1,0 +1,85 @@
+"""The pretraining loss: masked LM over predicted positions plus sentence order over labelled pairs (paper section 3.1; Google's
+``total_loss`` in ``run_pretraining.py``; checklist D14, E6, E9).
+"""  # noqa: D205
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from litebert.model.heads import IGNORED
+from litebert.pretrain.examples import ExampleSettings
+from litebert.pretrain.settings import CurriculumSettings
+from litebert.train.loop import Batch, Objective
+
+
+class PretrainingObjective(Objective):
+    """Sums over predicted positions and over sentence labels, each divided by its number in the whole batch.
+
+    Args:
+        examples: For the point from which the sentence loss counts.
+        curriculum: For the depth.
+        progress: Part of the run that is done at a step.
+        sentence_weight: Of the sentence loss.
+    """
+
+    watched = "mlm"
+
+    def __init__(
+        self, examples: ExampleSettings, curriculum: CurriculumSettings, progress: Callable[[int], float],
+        sentence_weight: float = 1.0,
+    ) -> None:  # fmt: skip
+        self.examples, self.curriculum, self.progress = examples, curriculum, progress
+        self.sentence_weight = sentence_weight
+
+    def begin(self, model: nn.Module, step: int) -> None:
+        """Set the number of applications."""
+        shallow = self.curriculum.shallow_layers
+        is_shallow = shallow is not None and self.progress(step) < self.curriculum.shallow_until
+        model.albert.encoder.depth = shallow if is_shallow else None  # type: ignore[union-attr]
+
+    def importance(self, part: str, step: int) -> float:
+        """Return the weight of a part."""
+        return self.sentence_weight if part == "sop" else 1.0
+
+    def weights(self, batch: Batch) -> dict[str, float]:
+        """Return the number of predicted positions and of labelled pairs."""
+        counts = {"mlm": float((batch["labels"] != IGNORED).sum())}
+        ordered = float((batch["sentence_order_label"] != IGNORED).sum())
+        return counts | ({"sop": ordered} if ordered else {})
+
+    def losses(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Return the summed losses."""
+        scores = scored(model, batch)
+        parts = {"mlm": F.cross_entropy(scores.words.float(), scores.gold, reduction="sum")}
+        label = batch["sentence_order_label"]
+        if bool((label != IGNORED).any()):
+            parts["sop"] = F.cross_entropy(scores.order.float(), label, reduction="sum", ignore_index=IGNORED)
+        return parts
+
+    def tokens(self, batch: Batch) -> int:
+        """Return the real tokens, special pieces included."""
+        return int((batch["sequence_ids"] > 0).sum())
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of a batch: (P, V) of the pieces at the P predicted positions, their (P,) gold pieces, (M, 2) of the order."""
+
+    words: Tensor
+    gold: Tensor
+    order: Tensor
+
+
+def scored(model: nn.Module, batch: Batch) -> Scores:
+    """Run a batch and score the predicted positions only."""
+    labels = batch["labels"]
+    chosen = labels != IGNORED
+    out = model.albert(  # type: ignore[operator]
+        batch["input_ids"], None, batch["token_type_ids"], batch["position_ids"], sequence_ids=batch["sequence_ids"]
+    )
+    words = model.predictions(out.last_hidden_state[chosen], model.albert.embeddings.word.weight)  # type: ignore[operator, union-attr]
+    return Scores(words, labels[chosen], model.sentence_order(out.pooler_output))  # type: ignore[operator]
