@@ -1,4 +1,4 @@
-"""``litebert evaluate``: score a task model."""
+"""``litebert evaluate``: score a task model on labelled data, or a pretrained model on a benchmark of its own."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ from litebert.cli.output import common_options, print_result, table
 @click.command("evaluate")
 @click.argument("model")
 @click.option("--data", required=True, help="File of labelled records, or the folder of a benchmark.")
-@click.option("--benchmark", help="Name of a benchmark, e.g. glue/mrpc: official files and metrics.")
+@click.option(
+    "--benchmark",
+    help="Name of a benchmark, e.g. glue/mrpc: official files and metrics; blimp: for a pretrained MODEL.",
+)
 @click.option("--columns", help="Which column is what: text=...,pair=...,label=...")
+@click.option("--variant", help="blimp: original, within_word_l2r or both; default: both.")
+@click.option("--limit", type=click.IntRange(1), help="blimp: look at the first N pairs of each paradigm only.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ...")
 @common_options
 def command(
@@ -19,23 +24,42 @@ def command(
     data: str,
     benchmark: str | None,
     columns: str | None,
+    variant: str | None,
+    limit: int | None,
     device: str,
     as_json: bool,
     debug: bool,  # noqa: ARG001
 ) -> None:
-    """Score MODEL on labelled data with the task's metrics.
+    """Score MODEL on labelled data with the task's metrics, or a pretrained MODEL on a benchmark of its own.
 
     \b
     Example:
       litebert evaluate model --data test.csv
       litebert evaluate mrpc --data MRPC --benchmark glue/mrpc
+      litebert evaluate pretrained --data blimp --benchmark blimp --limit 100
     """  # noqa: D301
     from litebert.cli.progress import counting
+    from litebert.errors import UsageError
+    from litebert.tasks.benchmarks import BenchmarkCall, known_benchmark, run_benchmark
     from litebert.tasks.evaluate import evaluate
     from litebert.tasks.finetune import choose_device
     from litebert.tasks.model_folder import load_task_model
 
+    of_pretrained = benchmark is not None and known_benchmark(benchmark)
+    if not of_pretrained and (variant is not None or limit is not None):
+        raise UsageError("--variant and --limit belong to --benchmark blimp")
     place = choose_device(device)
+    if benchmark is not None and of_pretrained:
+        if columns is not None:
+            raise UsageError(
+                f"--columns does not go with --benchmark {benchmark}", hint="Its files have fixed columns."
+            )
+        with counting("evaluating", None, quiet=as_json) as progress:
+            call = BenchmarkCall(model, data, place, variant=variant, limit=limit, progress=progress)
+            result = run_benchmark(benchmark, call)
+        parts = [f"{title}\n{table(rows)}" for title, rows in result.tables]
+        print_result("evaluate", result.data, "\n\n".join(parts), as_json=as_json, warnings=result.warnings)
+        return
     loaded = load_task_model(model, device=place)
     with counting("evaluating", None, quiet=as_json) as progress:
         found = evaluate(loaded, data, benchmark=benchmark, columns=columns, device=place, progress=progress)

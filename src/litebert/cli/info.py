@@ -61,5 +61,7 @@ def _task_line(task: dict[str, Any]) -> str:
     if not task:
         return "none: an encoder to fine-tune"
     labels = task.get("labels", [])
+    if not labels and "kind" not in task:
+        return str(task.get("name"))
     shown = ", ".join(labels[:6]) + (f", ... ({len(labels)} in all)" if len(labels) > 6 else "")
     return f"{task.get('name')} ({task.get('kind', '')}): {shown}"

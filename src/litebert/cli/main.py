@@ -18,6 +18,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "doctor": ("litebert.cli.doctor", "Show versions, processor, memory, and one measured figure."),
     "info": ("litebert.cli.info", "Show what a model is."),
     "convert": ("litebert.cli.convert", "Turn any model into a folder that LiteBERT and transformers load."),
+    "vocab": ("litebert.cli.vocab", "Train a vocabulary on raw text."),
+    "pretrain": ("litebert.cli.pretrain", "Pretrain an encoder on a corpus."),
     "finetune": ("litebert.cli.finetune", "Train a task model on labelled data."),
     "evaluate": ("litebert.cli.evaluate", "Score a task model on labelled data."),
     "predict": ("litebert.cli.predict", "Answer a file or standard input."),

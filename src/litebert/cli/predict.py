@@ -14,6 +14,7 @@ from litebert.cli.output import common_options, print_result, reader_may_go, say
 @click.command("predict")
 @click.argument("model")
 @click.argument("file", default="-")
+@click.option("--task", help="For a pretrained MODEL: fill-mask or coherence; default: what the folder names.")
 @click.option("--output", help="File to write; default: standard output.")
 @click.option("--columns", help="Which column is what: text=...,pair=...")
 @click.option(
@@ -23,14 +24,18 @@ from litebert.cli.output import common_options, print_result, reader_may_go, say
     "--benchmark", help="Answer a GLUE task's test files in FILE, a folder; --output is a folder for submission files."
 )
 @click.option(
-    "--top", default=1, show_default=True, type=click.IntRange(0), help="Add the scores of so many labels; 0: of all."
+    "--top",
+    default=1,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Add the scores of so many labels or fillings; 0: of all labels.",
 )
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ...")
 @click.option("--precision", default="auto", show_default=True, help="auto, fp32 or bf16.")
 @common_options
 def command(
-    model: str, file: str, output: str | None, columns: str | None, kind: str | None, benchmark: str | None, top: int,
-    device: str, precision: str,
+    model: str, file: str, task: str | None, output: str | None, columns: str | None, kind: str | None,
+    benchmark: str | None, top: int, device: str, precision: str,
     as_json: bool, debug: bool,  # noqa: ARG001
 ) -> None:  # fmt: skip
     """Answer every record of FILE (- is standard input) with MODEL: JSON Lines, in the order of the input.
@@ -41,6 +46,7 @@ def command(
     Example:
       echo "where is my card?" | litebert predict model
       litebert predict model questions.csv --output answers.jsonl
+      echo "Paris is the [MASK] of France." | litebert predict MODEL --task fill-mask --top 5
       litebert predict mnli AX --benchmark glue/ax --output submission
     """  # noqa: D301
     from litebert import files
@@ -51,7 +57,7 @@ def command(
 
     if output is not None and benchmark is None and Path(output).is_dir():
         raise UsageError(f"{output} is a folder", hint="Name a file.", path=output)
-    pipeline = load(model, device=device, precision=precision)
+    pipeline = load(model, task, device=device, precision=precision)
     if benchmark is not None:
         if output is None:
             raise UsageError("a submission needs a folder", hint="Add --output DIR.")

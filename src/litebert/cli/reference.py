@@ -25,6 +25,11 @@ def command_reference() -> str:
         assert command is not None
         context = click.Context(command, parent=group, info_name=name, max_content_width=100, terminal_width=100)
         parts.append(f"## litebert {name}\n\n```text\n{command.get_help(context)}\n```\n")
+        for inner in command.commands.values() if isinstance(command, click.Group) else ():
+            context_of_inner = click.Context(
+                inner, parent=context, info_name=inner.name, max_content_width=100, terminal_width=100
+            )
+            parts.append(f"## litebert {name} {inner.name}\n\n```text\n{inner.get_help(context_of_inner)}\n```\n")
     return "\n".join(parts)
 
 

@@ -9,11 +9,11 @@ from typing import Any, overload
 import torch
 
 from litebert.errors import DataError, UsageError, nearest
-from litebert.tasks.base import Answer, predict_logits
-from litebert.tasks.examples import WindowCount
+from litebert.tasks.base import Answer, Passes
 from litebert.tasks.finetune import choose_device
-from litebert.tasks.model_folder import TaskModel, load_task_model
+from litebert.tasks.model_folder import TaskModel, load_model
 from litebert.tasks.records import Record
+from litebert.tasks.zero_shot import ZeroShotModel
 from litebert.train.precision import uses_bfloat16
 
 Input = str | tuple[str, str] | Mapping[str, str]
@@ -23,7 +23,7 @@ PRECISIONS = ("auto", "fp32", "bf16")
 
 
 class Pipeline:
-    """A task model that answers texts, in input order, however long they are.
+    """A model that answers texts, in input order, however long they are.
 
     Args:
         loaded: Network, tokenizer and task.
@@ -32,7 +32,9 @@ class Pipeline:
         tokens: Padded tokens in one pass.
     """
 
-    def __init__(self, loaded: TaskModel, *, device: torch.device, precision: str = "fp32", tokens: int = 4096) -> None:
+    def __init__(
+        self, loaded: TaskModel | ZeroShotModel, *, device: torch.device, precision: str = "fp32", tokens: int = 4096
+    ) -> None:
         self.loaded, self.device, self.tokens = loaded, device, tokens
         self.precision = precision
 
@@ -43,50 +45,51 @@ class Pipeline:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Names of the outputs."""
-        return self.loaded.model.config.labels  # type: ignore[union-attr, return-value]
+        """Names of the outputs; none for ``fill-mask``."""
+        return self.loaded.labels
 
     @overload
-    def __call__(self, inputs: str | tuple[str, str] | Mapping[str, str]) -> Answer: ...  # type: ignore[overload-overlap]
+    def __call__(self, inputs: str | tuple[str, str] | Mapping[str, str], **options: Any) -> Answer: ...
     @overload
-    def __call__(self, inputs: Iterable[Input]) -> list[Answer]: ...
-    def __call__(self, inputs: Input | Iterable[Input]) -> Answer | list[Answer]:
+    def __call__(self, inputs: Iterable[Input], **options: Any) -> list[Answer]: ...
+    def __call__(self, inputs: Input | Iterable[Input], **options: Any) -> Answer | list[Answer]:
         """Answer one input or many.
 
         Args:
-            inputs: A text, a pair, or an iterable of them. Texts beyond the window length are read in windows, none is cut.
+            inputs: A text, a pair, or an iterable of them. Texts beyond the window length are read in windows, none is cut
+                (but for ``coherence``, which looks at where two texts meet).
+            **options: Of the task: ``top_k``, ``targets`` and ``first_piece`` for ``fill-mask``, see ``FillMaskOptions``.
 
         Returns:
             One answer, or a list in the order of the inputs.
 
         Raises:
             DataError: An input is no text.
+            UsageError: The task has no such option.
         """
         if isinstance(inputs, str | Mapping) or _is_pair(inputs):
-            return self.answer_records([_record(inputs)])[0]
+            return self.answer_records([_record(inputs)], **options)[0]
         if not isinstance(inputs, Iterable):
             raise DataError(f"expected a text or a list of texts, got {type(inputs).__name__}")
-        return self.answer_records([_record(x) for x in inputs])
+        return self.answer_records([_record(x) for x in inputs], **options)
 
-    def answer_records(self, records: Sequence[Record], progress: Callable[[int], None] | None = None) -> list[Answer]:
+    def answer_records(
+        self, records: Sequence[Record], progress: Callable[[int], None] | None = None, **options: Any
+    ) -> list[Answer]:
         """Answer records, in order; their labels are not looked at."""
         if not records:
             return []
-        unlabelled = [Record(text=r.text, pair=r.pair, label=None) for r in records]
-        examples = self.loaded.task.examples(unlabelled, self.loaded.tokenizer, self.loaded.text, count=WindowCount())
-        logits = predict_logits(
-            self.loaded.task, self.loaded.model, examples, pad_id=self.loaded.tokenizer.pad_id, device=self.device,
-            tokens=self.tokens, autocast=self.precision == "bf16", progress=progress,
-        )  # fmt: skip
-        return self.loaded.task.answer(logits)
+        passes = Passes(self.device, self.tokens, self.precision == "bf16", progress)
+        return self.loaded.answer(records, passes, options)
 
 
 def load(model: str | Path, task: str | None = None, *, device: str = "auto", precision: str = "auto") -> Pipeline:
     """Load a model that answers.
 
     Args:
-        model: Any model reference; usually a folder that ``litebert finetune`` wrote.
-        task: Needed only for folders that do not name their task.
+        model: Any model reference: a folder that ``litebert finetune`` wrote, or a pretrained model.
+        task: For a folder that names no task, or another than it names: ``fill-mask`` and ``coherence`` are answered by the heads
+            of pretraining.
         device: ``auto`` takes a GPU when there is one.
         precision: ``auto``, ``fp32`` or ``bf16``. On a CPU auto means fp32, whose answers do not depend on the machine.
 
@@ -95,12 +98,13 @@ def load(model: str | Path, task: str | None = None, *, device: str = "auto", pr
 
     Raises:
         ConfigError: The folder names no task and none was given.
+        CheckpointError: The model lacks the head the task needs.
     """
     if precision not in PRECISIONS:
         raise UsageError(f"unknown precision {precision!r}", hint=nearest(precision, PRECISIONS))
     place = choose_device(device)
     half = precision == "bf16" or (precision == "auto" and place.type == "cuda" and uses_bfloat16("auto", place))
-    return Pipeline(load_task_model(model, task=task, device=place), device=place, precision="bf16" if half else "fp32")
+    return Pipeline(load_model(model, task=task, device=place), device=place, precision="bf16" if half else "fp32")
 
 
 def _is_pair(value: Any) -> bool:

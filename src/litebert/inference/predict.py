@@ -9,10 +9,11 @@ from typing import Any
 
 from litebert.errors import UsageError
 from litebert.inference.pipeline import Pipeline
-from litebert.tasks.datasets import benchmark
+from litebert.tasks.datasets import benchmark, in_file
+from litebert.tasks.fill_mask import FillMaskTask
 from litebert.tasks.glue_data import available_splits, read_glue
 from litebert.tasks.glue_submission import write_submission
-from litebert.tasks.records import iter_records, parse_columns
+from litebert.tasks.records import STDIN, iter_records, parse_columns
 
 CHUNK = 2048
 """Records read, sorted by length and answered together."""
@@ -64,7 +65,7 @@ def predict_file(
         path: File, or ``-`` for standard input.
         columns: As on the command line.
         kind: Format, by the file's name if None.
-        top: How many labels get their scores beside the answer; 1 gives the answer alone, 0 all.
+        top: How many labels, or fillings, get their scores beside the answer; 1 gives the answer alone, 0 all.
         progress: Called with the number of records done.
 
     Yields:
@@ -77,9 +78,11 @@ def predict_file(
         path, columns=parse_columns(columns) if columns else None, format=kind, labels_required=False, keep_empty=True,
         ignore_labels=True,
     )  # fmt: skip
+    options = _top_options(pipeline, top)
     done = 0
     while chunk := list(islice(records, CHUNK)):
-        answers = pipeline.answer_records(chunk)
+        with in_file("<stdin>" if path == STDIN else path):
+            answers = pipeline.answer_records(chunk, **options)
         for record, answer in zip(chunk, answers, strict=True):
             yield ({"id": record.id} if record.id is not None else {}) | _shortened(answer.to_dict(), top)
         done += len(chunk)
@@ -87,7 +90,19 @@ def predict_file(
             progress(done)
 
 
+def _top_options(pipeline: Pipeline, top: int) -> dict[str, Any]:
+    if pipeline.task != FillMaskTask.name:
+        return {}
+    if top == 0:
+        raise UsageError(
+            "fill-mask ranks the whole vocabulary, which is too much for every record", hint="Say --top 5."
+        )
+    return {"top_k": top}
+
+
 def _shortened(answer: dict[str, Any], top: int) -> dict[str, Any]:
+    if "masks" in answer:
+        answer["masks"] = [_shortened(mask, top) for mask in answer["masks"]]
     if top == 1:
         answer.pop("scores", None)
     elif top > 1 and "scores" in answer:

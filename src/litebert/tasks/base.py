@@ -21,6 +21,7 @@ from litebert.tasks.examples import Batch, Example, TextSettings, WindowCount, i
 from litebert.tasks.records import Columns, Record
 from litebert.text import AlbertTokenizer
 from litebert.train.evaluation import Evaluation
+from litebert.train.loop import Objective
 
 Logits = np.ndarray
 """(N, C) float32: the pooled logits of N records."""
@@ -47,6 +48,32 @@ class Score:
     main: float
     evaluation: Evaluation
     predicted: list[int] | None = None
+
+
+@dataclass(frozen=True)
+class Passes:
+    """How a model is run over records.
+
+    Attributes:
+        device: Where the model is.
+        tokens: Budget of padded tokens in one pass.
+        autocast: Multiply matrices in bfloat16.
+        progress: Called with the number of records done.
+    """
+
+    device: torch.device = torch.device("cpu")  # noqa: RUF009 - immutable
+    tokens: int = 4096
+    autocast: bool = False
+    progress: Callable[[int], None] | None = None
+
+    def precision(self) -> torch.autocast:
+        """Return the context in which a forward pass runs."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.autocast)
+
+    def report(self, done: int) -> None:
+        """Tell how many records are done."""
+        if self.progress is not None:
+            self.progress(done)
 
 
 class Task(ABC):
@@ -122,7 +149,7 @@ class Task(ABC):
         return self
 
 
-class TaskObjective:
+class TaskObjective(Objective):
     """A task's loss as the training loop wants it: a mean over examples."""
 
     def __init__(self, task: Task) -> None:

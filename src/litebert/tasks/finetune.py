@@ -21,7 +21,7 @@ from litebert.checkpoint.pretrained import AlbertTokenizer, Pretrained, check_vo
 from litebert.checkpoint.reference import RANDOM, located
 from litebert.checkpoint.source import Source
 from litebert.config import AlbertConfig
-from litebert.errors import ConfigError, MachineError, UsageError, nearest
+from litebert.errors import ConfigError, UsageError
 from litebert.settings import Settings
 from litebert.tasks import run_report
 from litebert.tasks.base import Logits, Score, Task, TaskObjective, predict_logits
@@ -30,6 +30,7 @@ from litebert.tasks.examples import Example, TextSettings, TrainingBatches, Wind
 from litebert.tasks.model_folder import save_task_model
 from litebert.text import AlbertTokenizer as Tokenizer
 from litebert.train.checkpoints import seed_everything
+from litebert.train.devices import choose_device as choose_device
 from litebert.train.guardian import advice
 from litebert.train.loop import EvaluationResult, Trainer
 from litebert.train.precision import uses_bfloat16
@@ -198,31 +199,6 @@ def prepare(settings: FinetuneSettings) -> Prepared:
     if count.truncated:
         warnings.append(f"{count.truncated} texts were cut for training (text.long_text, text.max_windows)")
     return Prepared(settings, source, tokenizer, task, splits, train, dev, warnings)
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device for a name; ``auto`` is a GPU when there is one.
-
-    Raises:
-        UsageError: No such device.
-        MachineError: It is not there.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UsageError(f"unknown device {name!r}", hint=nearest(name, _DEVICES)) from None
-    try:
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, ValueError, NotImplementedError) as error:
-        raise MachineError(
-            f"device {name!r} cannot be used: {str(error).splitlines()[0]}", hint="Try --device cpu."
-        ) from error
-    return device
-
-
-_DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps", "xpu")
 
 
 # --- Running ------------------------------------------------------------------------------------------------------------

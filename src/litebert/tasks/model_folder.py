@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,14 @@ from litebert.checkpoint.pretrained import (
     check_vocabulary,
     read_source,
 )
-from litebert.errors import CheckpointError, ConfigError
+from litebert.checkpoint.source import Source
+from litebert.errors import CheckpointError, ConfigError, UsageError, nearest
 from litebert.settings import build_settings
-from litebert.tasks.base import Task
-from litebert.tasks.examples import TextSettings
-from litebert.tasks.registry import task_class, task_from_info
+from litebert.tasks.base import Answer, Passes, Task, predict_logits
+from litebert.tasks.examples import TextSettings, WindowCount
+from litebert.tasks.records import Record
+from litebert.tasks.registry import TASKS, ZERO_SHOT, task_class, task_from_info, task_name
+from litebert.tasks.zero_shot import ZeroShotModel, zero_shot_from_source
 from litebert.text import AlbertTokenizer as Tokenizer
 
 
@@ -42,6 +45,32 @@ class TaskModel:
     tokenizer: Tokenizer
     text: TextSettings
     info: Mapping[str, Any]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        return self.model.config.labels  # type: ignore[union-attr, return-value]
+
+    def answer(self, records: Sequence[Record], passes: Passes, options: Mapping[str, Any]) -> list[Answer]:
+        """Answer records, in order; their labels are not looked at.
+
+        Args:
+            records: With one text or a pair, of any length.
+            passes: How to run the model.
+            options: None are known.
+
+        Raises:
+            UsageError: There are options.
+        """
+        if options:
+            raise UsageError(f"{self.task.name!r} takes no option {next(iter(options))!r}", hint="It takes none.")
+        unlabelled = [Record(text=r.text, pair=r.pair, label=None) for r in records]
+        examples = self.task.examples(unlabelled, self.tokenizer, self.text, count=WindowCount())
+        logits = predict_logits(
+            self.task, self.model, examples, pad_id=self.tokenizer.pad_id, device=passes.device, tokens=passes.tokens,
+            autocast=passes.autocast, progress=passes.progress,
+        )  # fmt: skip
+        return self.task.answer(logits)
 
 
 def save_task_model(
@@ -88,7 +117,48 @@ def load_task_model(
         ConfigError: The folder names no task and none was given.
         CheckpointError: The head is missing.
     """
+    return _task_model(read_source(reference), reference, task=task, device=device, attention=attention)
+
+
+def load_model(
+    reference: str | Path, *, task: str | None = None, device: torch.device | str = "cpu", attention: str = "sdpa"
+) -> TaskModel | ZeroShotModel:
+    """Load a model that answers: a fine-tuned one, or a pretrained one asked through its heads.
+
+    Args:
+        reference: Any model reference.
+        task: Name of the task; None for the one the folder names.
+        device: Where the parameters go.
+        attention: Backend.
+
+    Raises:
+        ConfigError: The folder names no task and none was given.
+        CheckpointError: The head is missing.
+        UsageError: No such task.
+    """
+    if task is not None and task not in (*TASKS, *ZERO_SHOT):
+        raise UsageError(f"unknown task {task!r}", hint=nearest(task, [*TASKS, *ZERO_SHOT]))
     source = read_source(reference)
+    name = task_name(source.info) if task is None else task
+    if name is not None and name in ZERO_SHOT:
+        return zero_shot_from_source(ZERO_SHOT[name](), source, reference, device=device, attention=attention)
+    return _task_model(source, reference, task=task, device=device, attention=attention)
+
+
+def load_zero_shot(
+    reference: str | Path, task: str, *, device: torch.device | str = "cpu", attention: str = "sdpa"
+) -> ZeroShotModel:
+    """Load a pretrained model to be asked through its heads; arguments and errors as in ``load_model``."""
+    if task not in ZERO_SHOT:
+        raise UsageError(f"{task!r} is no zero-shot task", hint=nearest(task, ZERO_SHOT))
+    return zero_shot_from_source(
+        ZERO_SHOT[task](), read_source(reference), reference, device=device, attention=attention
+    )
+
+
+def _task_model(
+    source: Source, reference: str | Path, *, task: str | None, device: torch.device | str, attention: str
+) -> TaskModel:
     if task is not None and not isinstance(source.info.get("task"), Mapping):
         found = _task_of_foreign_folder(task, source.config.labels, str(source.config.extra.get("problem_type") or ""))
     else:

@@ -8,12 +8,25 @@ from typing import Any
 from litebert.errors import ConfigError, UsageError, nearest
 from litebert.tasks.base import Task
 from litebert.tasks.classify import ClassifyTask
+from litebert.tasks.coherence import CoherenceTask
+from litebert.tasks.fill_mask import FillMaskTask
+from litebert.tasks.zero_shot import ZeroShotTask
 
 TASKS: Mapping[str, type[Task]] = {ClassifyTask.name: ClassifyTask}
+"""Those that are fine-tuned."""
+
+ZERO_SHOT: Mapping[str, type[ZeroShotTask]] = {t.name: t for t in (FillMaskTask, CoherenceTask)}
+"""Those that the heads of pretraining answer."""
+
+
+def task_name(info: Mapping[str, Any]) -> str | None:
+    """Return the task that a folder answers when none is named; None if its ``litebert.json`` tells none."""
+    data = info.get("task")
+    return str(data["name"]) if isinstance(data, Mapping) and "name" in data else None
 
 
 def task_class(name: str) -> type[Task]:
-    """Return a task by name.
+    """Return a task that is fine-tuned, by name.
 
     Raises:
         UsageError: No such task.
@@ -33,10 +46,11 @@ def task_from_info(info: Mapping[str, Any], *, model: str) -> Task:
     Raises:
         ConfigError: The folder names no task.
     """
-    data = info.get("task")
-    if not isinstance(data, Mapping) or "name" not in data:
+    name = task_name(info)
+    if name is None or name in ZERO_SHOT:
         raise ConfigError(
             f"{model} was not fine-tuned for a task, or not by LiteBERT",
-            hint="Fine-tune it first: litebert finetune classify --model MODEL --train FILE --out DIR",
+            hint="Fine-tune it first: litebert finetune classify --model MODEL --train FILE --out DIR. "
+            f"A pretrained model answers {' and '.join(ZERO_SHOT)} when the task is named.",
         )
-    return task_class(str(data["name"])).from_dict(data)
+    return task_class(name).from_dict(info["task"])

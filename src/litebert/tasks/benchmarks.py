@@ -1,0 +1,120 @@
+"""Benchmarks that a pretrained model takes as it is, by name: each judges the heads of pretraining, none is fine-tuned.
+
+To add one: write its program in a file of its own, wrap it here in a function of ``BenchmarkCall``, and name it in ``BENCHMARKS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from litebert.errors import UsageError, nearest
+from litebert.tasks.blimp import UNIGRAM, BlimpScore, read_blimp, score_blimp
+from litebert.tasks.datasets import benchmark_names
+from litebert.tasks.fill_mask import FillMaskTask
+from litebert.tasks.model_folder import load_zero_shot
+from litebert.tasks.pseudo_likelihood import VARIANTS
+
+BOTH = "both"
+VARIANT_CHOICES = (*VARIANTS, BOTH)
+
+
+@dataclass(frozen=True)
+class BenchmarkCall:
+    """What ``litebert evaluate`` was asked.
+
+    Attributes:
+        model: Any model reference.
+        data: File or folder.
+        device: Where to run.
+        variant: Of the pseudo-log-likelihood, or ``both``; None for the benchmark's own choice.
+        limit: How much of each part to look at; None for all.
+        progress: Called with the number of items done.
+    """
+
+    model: str | Path
+    data: str | Path
+    device: torch.device = torch.device("cpu")  # noqa: RUF009 - immutable
+    variant: str | None = None
+    limit: int | None = None
+    progress: Callable[[int], None] | None = None
+
+
+@dataclass(frozen=True)
+class BenchmarkResult:
+    """What it found.
+
+    Attributes:
+        data: For JSON: by name ``records``, ``metrics``, ``baseline``, and more where there is more.
+        tables: For people: a heading and rows of names and values each.
+        warnings: What the user should know.
+    """
+
+    data: dict[str, Any]
+    tables: list[tuple[str, list[tuple[str, str]]]]
+    warnings: list[str] = field(default_factory=list)
+
+
+def blimp(call: BenchmarkCall) -> BenchmarkResult:
+    """Score minimal pairs by pseudo-log-likelihood, in float32."""
+    if call.variant is not None and call.variant not in VARIANT_CHOICES:
+        raise UsageError(f"unknown variant {call.variant!r}", hint=nearest(call.variant, VARIANT_CHOICES))
+    variants = VARIANTS if call.variant in (None, BOTH) else (str(call.variant),)
+    warnings: list[str] = []
+    paradigms = read_blimp(
+        call.data, limit=call.limit, warnings=warnings
+    )  # refuse wrong data before the model is loaded
+    loaded = load_zero_shot(call.model, FillMaskTask.name, device=call.device)
+    model: Any = loaded.model
+    score = score_blimp(model, loaded.tokenizer, paradigms, variants=variants, progress=call.progress)
+    return BenchmarkResult(score.to_dict(), [_blimp_table(score, variant) for variant in variants], warnings)
+
+
+def _blimp_table(score: BlimpScore, variant: str) -> tuple[str, list[tuple[str, str]]]:
+    metrics = score.metrics(variant)
+    phenomena = score.by_phenomenon(variant)
+    figures = [
+        (f"mean of {len(score.paradigms)} paradigms", metrics["accuracy"]),
+        (f"mean of {len(phenomena)} phenomena", metrics["accuracy_over_phenomena"]),
+        ("ties, counted as half", metrics["ties"]),
+    ]
+    if UNIGRAM in score.methods:
+        figures.append(("(unigram control)", score.mean(UNIGRAM)))
+    rows = [(name, f"{value:.4f}") for name, value in [*figures, *phenomena.items()]]
+    return f"blimp, {variant}: {score.pairs} pairs, {score.seconds:.0f} s", rows
+
+
+BENCHMARKS: Mapping[str, Callable[[BenchmarkCall], BenchmarkResult]] = {"blimp": blimp}
+"""Benchmark by name; those of fine-tuned models are in ``datasets.py``."""
+
+
+def known_benchmark(name: str) -> bool:
+    """Return whether a benchmark is one of pretrained models; False for those of fine-tuned models.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if name not in BENCHMARKS and not name.startswith("glue/"):
+        raise UsageError(f"unknown benchmark {name!r}", hint=nearest(name, [*BENCHMARKS, *benchmark_names()]))
+    return name in BENCHMARKS
+
+
+def run_benchmark(name: str, call: BenchmarkCall) -> BenchmarkResult:
+    """Run a benchmark of pretrained models.
+
+    Args:
+        name: Of ``BENCHMARKS``.
+        call: What was asked.
+
+    Raises:
+        UsageError: No such benchmark, or an option is wrong.
+        DataError: The data are wrong.
+        CheckpointError: The model lacks the head.
+    """
+    if name not in BENCHMARKS:
+        raise UsageError(f"unknown benchmark {name!r}", hint=nearest(name, BENCHMARKS))
+    return BENCHMARKS[name](call)
