@@ -12,11 +12,11 @@ from litebert.cli.output import common_options, print_result, table
 @click.option("--data", required=True, help="File of labelled records, or the folder of a benchmark.")
 @click.option(
     "--benchmark",
-    help="Name of a benchmark, e.g. glue/mrpc: official files and metrics; blimp: for a pretrained MODEL.",
+    help="Name of a benchmark, e.g. glue/mrpc: official files and metrics; blimp, pretraining: for a pretrained MODEL.",
 )
 @click.option("--columns", help="Which column is what: text=...,pair=...,label=...")
 @click.option("--variant", help="blimp: original, within_word_l2r or both; default: both.")
-@click.option("--limit", type=click.IntRange(1), help="blimp: look at the first N pairs of each paradigm only.")
+@click.option("--limit", type=click.IntRange(1), help="blimp: the first N pairs of each paradigm; pretraining: the first N rows.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ...")
 @common_options
 def command(
@@ -42,12 +42,12 @@ def command(
     from litebert.errors import UsageError
     from litebert.tasks.benchmarks import BenchmarkCall, known_benchmark, run_benchmark
     from litebert.tasks.evaluate import evaluate
-    from litebert.tasks.finetune import choose_device
     from litebert.tasks.model_folder import load_task_model
+    from litebert.train.devices import choose_device
 
     of_pretrained = benchmark is not None and known_benchmark(benchmark)
     if not of_pretrained and (variant is not None or limit is not None):
-        raise UsageError("--variant and --limit belong to --benchmark blimp")
+        raise UsageError("--variant and --limit belong to the benchmarks of pretrained models")
     place = choose_device(device)
     if benchmark is not None and of_pretrained:
         if columns is not None:

@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "info": ("litebert.cli.info", "Show what a model is."),
     "convert": ("litebert.cli.convert", "Turn any model into a folder that LiteBERT and transformers load."),
     "vocab": ("litebert.cli.vocab", "Train a vocabulary on raw text."),
+    "corpus": ("litebert.cli.corpus", "Build token shards from raw text, check them, show what they are."),
     "pretrain": ("litebert.cli.pretrain", "Pretrain an encoder on a corpus."),
     "finetune": ("litebert.cli.finetune", "Train a task model on labelled data."),
     "evaluate": ("litebert.cli.evaluate", "Score a task model on labelled data."),

@@ -10,10 +10,10 @@ import torch
 
 from litebert.errors import DataError, UsageError, nearest
 from litebert.tasks.base import Answer, Passes
-from litebert.tasks.finetune import choose_device
 from litebert.tasks.model_folder import TaskModel, load_model
 from litebert.tasks.records import Record
 from litebert.tasks.zero_shot import ZeroShotModel
+from litebert.train.devices import choose_device
 from litebert.train.precision import uses_bfloat16
 
 Input = str | tuple[str, str] | Mapping[str, str]

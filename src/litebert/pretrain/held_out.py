@@ -51,13 +51,12 @@ class HeldOut:
 
     @torch.inference_mode()
     def __call__(self, model: nn.Module) -> EvaluationResult:
-        """Return the figures of a model in evaluation mode; the main one is the masked-LM loss, negated.
+        """Return the figures of a model in evaluation mode, at the depth it has; the main one is the masked-LM loss, negated.
 
         Args:
             model: With the pretraining heads, on the device.
         """
         sums: dict[str, float] = dict.fromkeys(("loss", "right", "predicted", "ordered", "pairs"), 0.0)
-        model.albert.encoder.depth = None  # type: ignore[union-attr]
         for batch in self.batches:
             moved = {name: tensor.to(self.device) for name, tensor in batch.items()}
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.autocast):

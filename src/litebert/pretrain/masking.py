@@ -175,9 +175,8 @@ def _last_true(flags: Bool) -> Int:
 def _select(words: _Words, order: Int, drawn: Int, budget: Int, longest: int) -> Bool:
     """Visit the words of all rows in their orders at once; returns (B, W) bool, the words that are masked."""
     rows, width = words.sizes.shape
-    ends = np.pad(
-        np.cumsum(words.sizes, axis=1), ((0, 0), (1, longest)), mode="edge"
-    )  # pieces before word w; flat past the end
+    ends = np.pad(np.cumsum(words.sizes, axis=1), ((0, 0), (0, longest)), mode="edge")  # flat past the end
+    ends = np.pad(ends, ((0, 0), (1, 0)))  # pieces before word w
     covered = np.zeros((rows, width + longest), dtype=bool)
     used = np.zeros(rows, dtype=np.int64)
     every = np.arange(rows)

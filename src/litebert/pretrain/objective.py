@@ -10,10 +10,12 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from litebert.config import AlbertConfig
 from litebert.model.heads import IGNORED
 from litebert.pretrain.examples import ExampleSettings
 from litebert.pretrain.settings import CurriculumSettings
 from litebert.train.loop import Batch, Objective
+from litebert.train.throughput import training_flops
 
 
 class PretrainingObjective(Objective):
@@ -24,22 +26,35 @@ class PretrainingObjective(Objective):
         curriculum: For the depth.
         progress: Part of the run that is done at a step.
         sentence_weight: Of the sentence loss.
+        config: Of the model, to count its arithmetic while it is shallow.
     """
 
     watched = "mlm"
 
     def __init__(
         self, examples: ExampleSettings, curriculum: CurriculumSettings, progress: Callable[[int], float],
-        sentence_weight: float = 1.0,
+        sentence_weight: float = 1.0, *, config: AlbertConfig | None = None,
     ) -> None:  # fmt: skip
         self.examples, self.curriculum, self.progress = examples, curriculum, progress
-        self.sentence_weight = sentence_weight
+        self.sentence_weight, self.config = sentence_weight, config
 
     def begin(self, model: nn.Module, step: int) -> None:
         """Set the number of applications."""
-        shallow = self.curriculum.shallow_layers
-        is_shallow = shallow is not None and self.progress(step) < self.curriculum.shallow_until
-        model.albert.encoder.depth = shallow if is_shallow else None  # type: ignore[union-attr]
+        model.albert.encoder.depth = self.depth(step)  # type: ignore[union-attr]
+
+    def depth(self, step: int) -> int | None:
+        """Return the number of applications at a step; None for the model's own."""
+        is_shallow = self.progress(step) < self.curriculum.shallow_until
+        return self.curriculum.shallow_layers if is_shallow else None
+
+    def arithmetic(self, step: int) -> float:
+        """Return the arithmetic of a token as a part of the whole model's."""
+        depth = self.depth(step)
+        if depth is None or self.config is None:
+            return 1.0
+        rate, length = self.examples.masking_rules(self.progress(step)).rate, self.examples.length
+        shallow = self.config.replace(num_hidden_layers=depth)
+        return training_flops(shallow, length, predicted=rate) / training_flops(self.config, length, predicted=rate)
 
     def importance(self, part: str, step: int) -> float:
         """Return the weight of a part."""

@@ -161,6 +161,7 @@ def pretrain(
             tracker.say(f"warning: {warning}")
         trainer = _trainer(prepared, model, device, tracker, folder, held_out)
         outcome = trainer.run(resume=resume, extend=extend)
+    model.albert.encoder.depth = None
     figures = dict(held_out(model).metrics) if held_out is not None else {}
     return conclude(prepared.settings, model, prepared.tokenizer, folder, outcome, figures,
                     provenance(prepared), prepared.warnings)  # fmt: skip
@@ -182,8 +183,8 @@ def _trainer(
     s = prepared.settings
     workers = s.workers if s.workers is not None else (2 if device.type == "cuda" else 0)
     batches = PretrainingBatches(prepared.stream(), prepared.plan(), workers=workers)
-    objective = PretrainingObjective(s.examples, s.curriculum, prepared.progress, s.sentence_weight)
     config = prepared.source.config
+    objective = PretrainingObjective(s.examples, s.curriculum, prepared.progress, s.sentence_weight, config=config)
     half = uses_bfloat16(s.training.precision, device, config.hidden_size)
     peak = measured_peak(device, torch.bfloat16 if half else torch.float32)
     flops = training_flops(config, s.examples.length, predicted=s.examples.masking_rules(1.0).rate)

@@ -241,7 +241,8 @@ class PretrainingBatches:
         self.steps_per_epoch = max(1, stream.rows_in_epoch(0) // plan.batch_size)
         self._steps = _Steps(stream, plan, rank, ranks)
         self._workers = workers
-        self._next, self._iterator = -1, iter(())  # type: tuple[int, Iterator[Any]]
+        self._next = -1
+        self._iterator: Iterator[list[dict[str, Tensor]]] = iter(())
 
     def micro_batches(self, step: int) -> Sequence[dict[str, Tensor]]:
         """Return this process's micro-batches of a step."""

@@ -12,7 +12,10 @@ from typing import Any
 
 import torch
 
+from litebert.checkpoint.pretrained import AlbertForPreTraining, AlbertTokenizer, read_source
+from litebert.corpus.shards import Corpus
 from litebert.errors import UsageError, nearest
+from litebert.pretrain.held_out import HeldOut
 from litebert.tasks.blimp import UNIGRAM, BlimpScore, read_blimp, score_blimp
 from litebert.tasks.datasets import benchmark_names
 from litebert.tasks.fill_mask import FillMaskTask
@@ -88,7 +91,33 @@ def _blimp_table(score: BlimpScore, variant: str) -> tuple[str, list[tuple[str, 
     return f"blimp, {variant}: {score.pairs} pairs, {score.seconds:.0f} s", rows
 
 
-BENCHMARKS: Mapping[str, Callable[[BenchmarkCall], BenchmarkResult]] = {"blimp": blimp}
+def pretraining(call: BenchmarkCall) -> BenchmarkResult:
+    """Measure masked-LM loss and accuracy and sentence-order accuracy on a corpus folder, by the protocol of ``held_out.py``."""
+    if call.variant is not None:
+        raise UsageError("--variant belongs to --benchmark blimp", hint="Leave it out.")
+    corpus = Corpus(call.data)
+    for _ in corpus.verify():
+        pass
+    source = read_source(call.model)
+    tokenizer = AlbertTokenizer.from_pretrained(call.model)
+    corpus.check_tokenizer(tokenizer)
+    model = AlbertForPreTraining.from_source(source, device=call.device)
+    text = source.info.get("text") or {}
+    length = int(text.get("max_length", min(source.config.max_position_embeddings, 128)))
+    held_out = HeldOut(corpus, length=length, rows=call.limit or WHOLE, device=call.device)
+    metrics, counts = dict(held_out(model).metrics), held_out.provenance()
+    facts = f"{counts['rows']} rows of {length}, {counts['positions']} masked positions, {counts['pairs']} pairs"
+    rows = [(name, f"{value:.4f}") for name, value in metrics.items()]
+    name = Path(call.data).name
+    return BenchmarkResult(
+        {name: {"records": counts["rows"], "metrics": metrics, **counts}}, [(f"{name}: {facts}", rows)]
+    )
+
+
+WHOLE = 1_000_000
+"""Rows of a held-out corpus when nothing else is said: all, within reason."""
+
+BENCHMARKS: Mapping[str, Callable[[BenchmarkCall], BenchmarkResult]] = {"blimp": blimp, "pretraining": pretraining}
 """Benchmark by name; those of fine-tuned models are in ``datasets.py``."""
 
 

@@ -30,7 +30,7 @@ from litebert.tasks.examples import Example, TextSettings, TrainingBatches, Wind
 from litebert.tasks.model_folder import save_task_model
 from litebert.text import AlbertTokenizer as Tokenizer
 from litebert.train.checkpoints import seed_everything
-from litebert.train.devices import choose_device as choose_device
+from litebert.train.devices import choose_device
 from litebert.train.guardian import advice
 from litebert.train.loop import EvaluationResult, Trainer
 from litebert.train.precision import uses_bfloat16

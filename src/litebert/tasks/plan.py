@@ -9,7 +9,8 @@ from typing import Any
 from litebert.config import count_parameters
 from litebert.tasks.base import TaskObjective
 from litebert.tasks.examples import TrainingBatches
-from litebert.tasks.finetune import Prepared, choose_device
+from litebert.tasks.finetune import Prepared
+from litebert.train.devices import choose_device
 from litebert.train.precision import autocast
 
 _PROBES = 3

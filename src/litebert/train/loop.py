@@ -66,6 +66,11 @@ class Objective(ABC):
         """Return the factor of a part in the sum."""
         return 1.0
 
+    def arithmetic(self, step: int) -> float:
+        """Return the arithmetic of a token as a part of the whole model's; less than 1 while a model is shallow."""
+        del step
+        return 1.0
+
     def tokens(self, batch: Batch) -> int:
         """Return the real tokens of a micro-batch; 0 where examples are what counts."""
         return 0
@@ -235,7 +240,7 @@ class Trainer:
         figures = self._step()
         seconds = time.monotonic() - started
         self.progress.seconds += seconds
-        self.throughput.add(int(figures["tokens"]), seconds)
+        self.throughput.add(int(figures["tokens"]), seconds, self.objective.arithmetic(self.progress.step - 1))
         watched = f"loss/{self.objective.watched}"
         verdict = self.guardian.after_step(figures.get(watched, figures["loss"]), figures["gradient_norm"])
         if verdict is not None:

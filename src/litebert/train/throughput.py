@@ -20,21 +20,28 @@ class Throughput:
 
     def __init__(self, peak_tokens: float | None = None, steps: int = 50) -> None:
         self.peak_tokens = peak_tokens
-        self._last: deque[tuple[int, float]] = deque(maxlen=steps)
+        self._last: deque[tuple[int, float, float]] = deque(maxlen=steps)
 
-    def add(self, tokens: int, seconds: float) -> None:
-        """Count a step."""
-        self._last.append((tokens, seconds))
+    def add(self, tokens: int, seconds: float, arithmetic: float = 1.0) -> None:
+        """Count a step.
+
+        Args:
+            tokens: Real ones.
+            seconds: It took.
+            arithmetic: Of a token, as a part of the whole model's.
+        """
+        self._last.append((tokens, seconds, arithmetic))
 
     def figures(self) -> dict[str, float]:
         """Return ``tokens_per_second`` and ``mfu``, where known."""
-        tokens, seconds = sum(t for t, _ in self._last), sum(s for _, s in self._last)
+        tokens, seconds = sum(t for t, _, _ in self._last), sum(s for _, s, _ in self._last)
         if not tokens or not seconds:
             return {}
-        rate = tokens / seconds
-        return {"tokens_per_second": round(rate, 1)} | (
-            {"mfu": round(rate / self.peak_tokens, 4)} if self.peak_tokens else {}
-        )
+        figures = {"tokens_per_second": round(tokens / seconds, 1)}
+        if self.peak_tokens:
+            full = sum(t * a for t, _, a in self._last)
+            figures["mfu"] = round(full / seconds / self.peak_tokens, 4)
+        return figures
 
 
 def training_flops(config: AlbertConfig, length: int, *, predicted: float) -> float:
