@@ -157,9 +157,9 @@ class AlbertConfig:
         names = self.id2label or {}
         return tuple(names.get(i, f"LABEL_{i}") for i in range(self.num_labels))
 
-    def group_of(self, application: int) -> int:
-        """Return the group that application ``i`` uses: ``i * G // L``, in integers (checklist A8)."""
-        return application * self.num_hidden_groups // self.num_hidden_layers
+    def group_of(self, application: int, depth: int | None = None) -> int:
+        """Return the group that application ``i`` of L uses: ``i * G // L``, in integers (checklist A8); L is ``depth`` if given."""
+        return application * self.num_hidden_groups // (depth or self.num_hidden_layers)
 
     def replace(self, **changes: Any) -> AlbertConfig:
         """Return a copy with some fields changed; raises ConfigError for an unknown field."""

@@ -206,8 +206,9 @@ class Encoder(nn.Module):
             States of shape (..., H).
         """
         states = [self.projection(embedded)]
-        for application in range(self.depth or self.config.num_hidden_layers):
-            group = self.groups[self.config.group_of(application)]  # the same object again: this is the sharing
+        depth = self.depth or self.config.num_hidden_layers
+        for application in range(depth):
+            group = self.groups[self.config.group_of(application, depth)]  # the same object again: this is the sharing
             for block in cast(Group, group):
                 if self.gradient_checkpointing and self.training:
                     out = checkpoint(block, states[-1], layout, use_reentrant=False)

@@ -67,13 +67,13 @@ class PretrainingObjective(Objective):
         return counts | ({"sop": ordered} if ordered else {})
 
     def losses(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """Return the summed losses."""
+        """Return the summed losses; the sentence loss even where no pair is labelled, since another micro-batch may have some."""
         scores = scored(model, batch)
-        parts = {"mlm": F.cross_entropy(scores.words.float(), scores.gold, reduction="sum")}
         label = batch["sentence_order_label"]
-        if bool((label != IGNORED).any()):
-            parts["sop"] = F.cross_entropy(scores.order.float(), label, reduction="sum", ignore_index=IGNORED)
-        return parts
+        return {
+            "mlm": F.cross_entropy(scores.words.float(), scores.gold, reduction="sum"),
+            "sop": F.cross_entropy(scores.order.float(), label, reduction="sum", ignore_index=IGNORED),
+        }
 
     def tokens(self, batch: Batch) -> int:
         """Return the real tokens, special pieces included."""

@@ -26,6 +26,7 @@ from litebert.pretrain.outcome import PretrainResult, conclude
 from litebert.pretrain.settings import PretrainSettings
 from litebert.pretrain.stream import BatchPlan, PretrainingBatches, RowStream
 from litebert.pretrain.unigram import unigram_entropy
+from litebert.pretrain.warm_start import grown, with_untrained_positions
 from litebert.text import AlbertTokenizer
 from litebert.train.checkpoints import seed_everything
 from litebert.train.devices import choose_device
@@ -82,10 +83,7 @@ def prepare(settings: PretrainSettings) -> Prepared:
             pass
     if held_out is not None:
         held_out.check_tokenizer(tokenizer)
-    changes = dict(settings.config)
-    if settings.model.startswith("random:"):
-        changes.setdefault("vocab_size", tokenizer.vocab_size)
-    source = read_source(settings.model, **changes)
+    source = _first_weights(settings, tokenizer.vocab_size)
     if source.config.vocab_size < tokenizer.vocab_size:
         raise ConfigError(
             f"the corpus has {tokenizer.vocab_size} pieces, the model only {source.config.vocab_size} rows",
@@ -102,6 +100,13 @@ def prepare(settings: PretrainSettings) -> Prepared:
     elif held_out.fingerprint == corpus.fingerprint:
         raise UsageError("the held-out corpus is the training corpus", hint="Name text that is never trained on.")
     return Prepared(settings, corpus, held_out, tokenizer, source, warnings)
+
+
+def _first_weights(settings: PretrainSettings, vocab_size: int) -> Source:
+    if settings.model.startswith("random:"):
+        return read_source(settings.model, **{"vocab_size": vocab_size, **settings.config})
+    source = with_untrained_positions(read_source(settings.model), settings.examples.length)
+    return grown(source, settings.config, seed=settings.training.seed)
 
 
 def build_model(prepared: Prepared, device: torch.device) -> AlbertForPreTraining:

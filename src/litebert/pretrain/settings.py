@@ -37,7 +37,8 @@ class PretrainSettings(Settings):
     model: str = "random:small"
     """Model reference to start from; random:PRESET or random:FILE.json for random weights."""
     config: dict[str, Any] = Field(default_factory=dict)
-    """Model configuration fields to change; with trained weights only those that keep every shape, such as num_hidden_layers."""
+    """Model configuration fields to change. Trained weights can be grown: num_hidden_layers at will, hidden_size by a whole factor,
+    max_position_embeddings upwards; see pretrain/warm_start.py."""
     examples: ExampleSettings = ExampleSettings()
     """How examples are made."""
     curriculum: CurriculumSettings = CurriculumSettings()
