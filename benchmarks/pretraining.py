@@ -81,7 +81,7 @@ def program(name: str, shape: str, device: str):
     for group in model.albert.encoder.groups:
         for block in group:
             block.compile(dynamic=False)
-    objective = PretrainingObjective(ExampleSettings(), CurriculumSettings(), lambda _step: 1.0)
+    objective = PretrainingObjective(ExampleSettings(), CurriculumSettings(), lambda _step: 1.0, compiled=True)
 
     def loss(b: dict[str, torch.Tensor]) -> torch.Tensor:
         rows, length = b["input_ids"].shape

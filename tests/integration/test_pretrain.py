@@ -57,7 +57,7 @@ def arguments(corpora, out, *more):
         "--length", "32", "--batch-size", "8", "--set", "training.micro_batch_size=4", "--set", "evaluation_rows=16",
         "--set", "training.evaluate_every=8", "--set", "training.log_every=1", "--set", "training.optimizer=muon",
         "--set", "training.schedule=trapezoid", "--set", "training.learning_rate=0.002", "--set", "compile=false",
-        "--set", "curriculum.shallow_layers=1", "--set", "curriculum.first_batch_size=4", *more,
+        "--set", "curriculum.depths=[[0.4,1]]", "--set", "curriculum.first_batch_size=4", *more,
     ]  # fmt: skip
 
 

@@ -53,12 +53,16 @@ def command(
       torchrun --nproc-per-node 8 -m litebert pretrain --recipe pretrain/base --corpus corpus --out model
     """  # noqa: D301
     from litebert.pretrain.run import pretrain
+    from litebert.train.processes import joined
 
-    settings = resolve(recipe, overrides, flags)
-    if dry_run:
-        _print_plan(settings, out, as_json=as_json)
-        return
-    result = pretrain(settings, out, resume=resume, extend=extend, force=force, progress=not as_json)
+    with joined() as processes:
+        settings = resolve(recipe, overrides, flags)
+        if not dry_run:
+            result = pretrain(settings, out, resume=resume, extend=extend, force=force, progress=not as_json)
+        elif processes.is_main:
+            _print_plan(settings, out, as_json=as_json)
+        if dry_run or not processes.is_main:  # under torchrun the first process speaks
+            return
     data = {
         "out": str(result.folder), "steps": result.steps, "tokens": result.tokens, "seconds": result.seconds,
         "figures": result.figures, "finished": result.finished,

@@ -2,9 +2,9 @@
 
 A corpus folder holds ``manifest.json``, ``tokenizer/`` and, for each shard, three NumPy files:
 
-    shard-00000.tokens.npy     (N,) uint16 or uint32, the pieces of all sentences one after another, no special pieces
-    shard-00000.sentences.npy  (S,) uint32, where each sentence ends among the tokens
-    shard-00000.documents.npy  (D,) uint32, where each document ends among the sentences
+    shard-00000-000.tokens.npy     (N,) uint16 or uint32, the pieces of all sentences one after another, no special pieces
+    shard-00000-000.sentences.npy  (S,) uint32, where each sentence ends among the tokens
+    shard-00000-000.documents.npy  (D,) uint32, where each document ends among the sentences
 
 Empty sentences and empty documents do not exist. A shard is written whole or not at all, and the manifest holds the SHA-256 of every
 file, so a flipped bit is found by ``verify`` and a truncated file when the corpus is opened.
@@ -17,6 +17,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class ShardRecord:
     """What the manifest says of one shard.
 
     Attributes:
-        name: For example ``shard-00000``.
+        name: For example ``shard-00012-000``: number of the unit of input and of the part of it.
         tokens: Number of pieces.
         sentences: Number of sentences.
         documents: Number of documents.
@@ -85,10 +86,21 @@ class ShardWriter:
         lengths = [len(sentence) for sentence in sentences if len(sentence)]
         if not lengths:
             return
-        self._tokens.extend(np.asarray(sentence, dtype=self.dtype) for sentence in sentences if len(sentence))
+        size = sum(lengths)
+        self._tokens.append(np.fromiter(chain.from_iterable(sentences), dtype=self.dtype, count=size))
         self._sentence_lengths.extend(lengths)
         self._document_lengths.append(len(lengths))
-        self.tokens += sum(lengths)
+        self.tokens += size
+
+    def piece_counts(self, vocab_size: int) -> npt.NDArray[np.int64]:
+        """Return how often each piece occurs so far, (vocab_size,) int64."""
+        counts = np.zeros(vocab_size, dtype=np.int64)
+        for tokens in self._tokens:
+            if len(tokens) * 8 > vocab_size:
+                counts += np.bincount(tokens, minlength=vocab_size)
+            else:
+                np.add.at(counts, tokens, 1)
+        return counts
 
     def close(self) -> ShardRecord | None:
         """Write the files, each in one step.
@@ -141,10 +153,13 @@ class Shard:
     """
 
     def __init__(self, folder: Path, record: ShardRecord) -> None:
-        self.record = record
+        self.folder, self.record = folder, record
         self.tokens = _mapped(folder, record, "tokens", record.tokens)
         self.sentence_ends = _mapped(folder, record, "sentences", record.sentences)
         self.document_ends = _mapped(folder, record, "documents", record.documents)
+
+    def __reduce__(self) -> tuple[type[Shard], tuple[Path, ShardRecord]]:
+        return Shard, (self.folder, self.record)  # another process maps the files itself; a pickled map holds all their bytes
 
     def sentence_bounds(self, document: int) -> npt.NDArray[np.int64]:
         """Return where the sentences of a document begin and end among the tokens, (sentences + 1,) int64."""

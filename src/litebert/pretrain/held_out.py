@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from litebert.corpus.shards import Corpus
 from litebert.model.heads import IGNORED
 from litebert.pretrain.examples import ExampleSettings, with_preset
-from litebert.pretrain.objective import scored
+from litebert.pretrain.objective import encoded
 from litebert.pretrain.stream import RowStream, to_tensors
 from litebert.train.loop import EvaluationResult
 
@@ -60,8 +60,9 @@ class HeldOut:
         for batch in self.batches:
             moved = {name: tensor.to(self.device) for name, tensor in batch.items()}
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.autocast):
-                scores = scored(model, moved)
-            _count(sums, scores.words.float(), scores.gold, scores.order.float(), moved["sentence_order_label"])
+                states, gold, order = encoded(model, moved)
+                words = model.predictions(states, model.albert.embeddings.word.weight)  # type: ignore[operator, union-attr]
+            _count(sums, words.float(), gold, order.float(), moved["sentence_order_label"])
         predicted = max(sums["predicted"], 1)
         metrics = {"mlm_loss": sums["loss"] / predicted, "mlm_accuracy": sums["right"] / predicted}
         if sums["pairs"]:

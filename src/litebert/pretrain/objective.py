@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from litebert.config import AlbertConfig
-from litebert.model.heads import IGNORED
+from litebert.model.heads import IGNORED, MaskedLMHead
 from litebert.pretrain.examples import ExampleSettings
 from litebert.pretrain.settings import CurriculumSettings
 from litebert.train.loop import Batch, Objective
@@ -27,16 +27,18 @@ class PretrainingObjective(Objective):
         progress: Part of the run that is done at a step.
         sentence_weight: Of the sentence loss.
         config: Of the model, to count its arithmetic while it is shallow.
+        compiled: Compile the vocabulary's scores and their loss together, several times faster than one after the other.
     """
 
     watched = "mlm"
 
     def __init__(
         self, examples: ExampleSettings, curriculum: CurriculumSettings, progress: Callable[[int], float],
-        sentence_weight: float = 1.0, *, config: AlbertConfig | None = None,
+        sentence_weight: float = 1.0, *, config: AlbertConfig | None = None, compiled: bool = False,
     ) -> None:  # fmt: skip
         self.examples, self.curriculum, self.progress = examples, curriculum, progress
         self.sentence_weight, self.config = sentence_weight, config
+        self._word_loss = torch.compile(word_loss, dynamic=True) if compiled else word_loss
 
     def begin(self, model: nn.Module, step: int) -> None:
         """Set the number of applications."""
@@ -44,8 +46,8 @@ class PretrainingObjective(Objective):
 
     def depth(self, step: int) -> int | None:
         """Return the number of applications at a step; None for the model's own."""
-        is_shallow = self.progress(step) < self.curriculum.shallow_until
-        return self.curriculum.shallow_layers if is_shallow else None
+        progress = self.progress(step)
+        return next((layers for until, layers in self.curriculum.depths if progress < until), None)
 
     def arithmetic(self, step: int) -> float:
         """Return the arithmetic of a token as a part of the whole model's."""
@@ -68,11 +70,12 @@ class PretrainingObjective(Objective):
 
     def losses(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Return the summed losses; the sentence loss even where no pair is labelled, since another micro-batch may have some."""
-        scores = scored(model, batch)
+        states, gold, order = encoded(model, batch)
+        words = model.albert.embeddings.word.weight  # type: ignore[union-attr]
         label = batch["sentence_order_label"]
         return {
-            "mlm": F.cross_entropy(scores.words.float(), scores.gold, reduction="sum"),
-            "sop": F.cross_entropy(scores.order.float(), label, reduction="sum", ignore_index=IGNORED),
+            "mlm": self._word_loss(model.predictions, states, words, gold),  # type: ignore[arg-type]
+            "sop": F.cross_entropy(order.float(), label, reduction="sum", ignore_index=IGNORED),
         }
 
     def tokens(self, batch: Batch) -> int:
@@ -80,21 +83,16 @@ class PretrainingObjective(Objective):
         return int((batch["sequence_ids"] > 0).sum())
 
 
-@dataclass(frozen=True)
-class Scores:
-    """Scores of a batch: (P, V) of the pieces at the P predicted positions, their (P,) gold pieces, (M, 2) of the order."""
-
-    words: Tensor
-    gold: Tensor
-    order: Tensor
+def word_loss(head: MaskedLMHead, states: Tensor, words: Tensor, gold: Tensor) -> Tensor:
+    """Return the summed loss of P predicted positions: states (P, H), word embedding (V, E), gold pieces (P,)."""
+    return F.cross_entropy(head(states, words).float(), gold, reduction="sum")
 
 
-def scored(model: nn.Module, batch: Batch) -> Scores:
-    """Run a batch and score the predicted positions only."""
+def encoded(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Run a batch: (P, H) states of the predicted positions, their (P,) gold pieces, (M, 2) scores of the order."""
     labels = batch["labels"]
     chosen = labels != IGNORED
     out = model.albert(  # type: ignore[operator]
         batch["input_ids"], None, batch["token_type_ids"], batch["position_ids"], sequence_ids=batch["sequence_ids"]
     )
-    words = model.predictions(out.last_hidden_state[chosen], model.albert.embeddings.word.weight)  # type: ignore[operator, union-attr]
-    return Scores(words, labels[chosen], model.sentence_order(out.pooler_output))  # type: ignore[operator]
+    return out.last_hidden_state[chosen], labels[chosen], model.sentence_order(out.pooler_output)  # type: ignore[operator]

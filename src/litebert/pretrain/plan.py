@@ -7,6 +7,7 @@ from typing import Any
 from litebert.pretrain.run import build_model, prepare, seconds_per_block
 from litebert.pretrain.settings import PretrainSettings
 from litebert.train.devices import choose_device
+from litebert.train.processes import started
 from litebert.train.run_folder import MODEL_FILES, OURS
 
 
@@ -24,7 +25,7 @@ def plan(settings: PretrainSettings, out: str) -> dict[str, Any]:
     prepared = prepare(settings.model_copy(update={"compile": False}))
     model = build_model(prepared, device)
     block = settings.block
-    per_block = seconds_per_block(prepared, model, device)
+    per_block = seconds_per_block(prepared, model, device) / started().size  # processes work side by side
     rows_per_epoch = prepared.stream().rows_in_epoch(0)
     training = settings.training
     steps = training.total_steps(max(1, rows_per_epoch // training.batch_size))

@@ -1,18 +1,20 @@
 """A pretraining run: corpus and settings in, a model folder, figures and a report out.
 
 Interrupted at any point it goes on with ``resume``, bit by bit; ``extend`` makes a finished trapezoid run longer from the state before
-its learning rate decayed.
+its learning rate decayed. Under ``torchrun`` every process runs this file, shares the micro-batches of a step with the others, and only
+the first one writes.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -30,11 +32,12 @@ from litebert.pretrain.warm_start import grown, with_untrained_positions
 from litebert.text import AlbertTokenizer
 from litebert.train.checkpoints import seed_everything
 from litebert.train.devices import choose_device
-from litebert.train.loop import Trainer
+from litebert.train.loop import Progress, Trainer
 from litebert.train.precision import autocast, uses_bfloat16
-from litebert.train.run_folder import RunFolder
+from litebert.train.processes import Processes, joined, launch_name, starts_anew
+from litebert.train.run_folder import RunFolder, was_begun_by
 from litebert.train.throughput import measured_peak, training_flops
-from litebert.train.tracking import Tracker
+from litebert.train.tracking import MuteTracker, Tracker
 
 RISE = 1.0
 """Nats by which the masked-LM loss may rise above its best before the run counts as collapsed. The switch from single words to n-grams
@@ -118,14 +121,17 @@ def build_model(prepared: Prepared, device: torch.device) -> AlbertForPreTrainin
     seed_everything(settings.training.seed)
     model = AlbertForPreTraining.from_source(prepared.source, strict=False, attention=backend, device=device)
     model.albert.encoder.gradient_checkpointing = settings.training.gradient_checkpointing
-    if settings.compile is True or (settings.compile == "auto" and _compiles(settings, device)):
+    if compiles(settings, device):
         for group in model.albert.encoder.groups:
             for block in group:  # type: ignore[attr-defined]
                 block.compile(dynamic=False)
     return model
 
 
-def _compiles(settings: PretrainSettings, device: torch.device) -> bool:
+def compiles(settings: PretrainSettings, device: torch.device) -> bool:
+    """Whether the block and the loss are compiled: as told, or where a compiler is there and the run is long enough."""
+    if settings.compile != "auto":
+        return settings.compile
     training = settings.training
     long_enough = (training.minutes or 1e9) >= 3 and (training.steps or 1e9) >= 300
     there = device.type == "cuda" or any(shutil.which(name) for name in ("g++", "clang++"))
@@ -136,7 +142,9 @@ def pretrain(
     settings: PretrainSettings, out: str | Path, *, resume: bool = False, extend: bool = False, force: bool = False,
     progress: bool = True,
 ) -> PretrainResult:  # fmt: skip
-    """Run and write the model folder, the figures and the report.
+    """Run and write the model folder, the figures and the report; under ``torchrun``, together with the other processes.
+
+    When ``torchrun`` starts its processes anew because one has ended, they go on with the run that they began.
 
     Args:
         settings: Resolved, see ``settings.with_defaults``.
@@ -150,22 +158,32 @@ def pretrain(
         Interrupted: Ctrl-C; the state is saved.
         LitebertError: Whatever is wrong.
     """
-    prepared = prepare(_with_plan_of(settings, Path(out)) if resume or extend else settings)
-    device = choose_device(settings.device)
-    model = build_model(prepared, device)
-    if prepared.settings.curriculum.planned_steps is None:
-        prepared.settings = _planned(prepared, model, device)
-    settings = prepared.settings
-    folder = RunFolder(
-        out, settings.model_dump(mode="json"), resume=resume or extend, force=force, data=provenance(prepared),
-        machine_fields=("device", "workers", "compile", *(EXTENDABLE if extend else ())),
-    )  # fmt: skip
-    held_out = _held_out(prepared, device)
-    with Tracker(folder.path, seed=settings.training.seed, progress=progress, label="pretraining") as tracker:
-        for warning in prepared.warnings:
-            tracker.say(f"warning: {warning}")
-        trainer = _trainer(prepared, model, device, tracker, folder, held_out)
-        outcome = trainer.run(resume=resume, extend=extend)
+    with joined() as processes:
+        anew = starts_anew() and was_begun_by(out, launch_name())
+        resume = resume or processes.first(anew)
+        if resume or extend:
+            settings = processes.first(_with_plan_of(settings, Path(out)))
+        prepared = prepare(_shared_out(settings, processes))
+        device = processes.device(choose_device(settings.device))
+        model = build_model(prepared, device)
+        if prepared.settings.curriculum.planned_steps is None:
+            prepared.settings = processes.first(_planned(prepared, model, device, processes))
+        processes.same("settings or another corpus", _what_is_trained(prepared))
+        folder = _open(prepared, out, processes, resume=resume, extend=extend, force=force)
+        held_out = _held_out(prepared, device)
+        with _tracker(folder, prepared, processes, progress=progress) as tracker:
+            for warning in prepared.warnings:
+                tracker.say(f"warning: {warning}")
+            trainer = _trainer(prepared, model, device, tracker, folder, held_out, processes)
+            outcome = trainer.run(resume=resume, extend=extend)
+        model = _whole_model(prepared, model, trainer, device)
+        result = _concluded(prepared, model, folder, outcome, held_out) if processes.is_main else None
+        return cast(PretrainResult, processes.first(result))  # the others wait for the files
+
+
+def _concluded(
+    prepared: Prepared, model: AlbertForPreTraining, folder: RunFolder, outcome: Progress, held_out: HeldOut | None
+) -> PretrainResult:
     model.albert.encoder.depth = None
     figures = dict(held_out(model).metrics) if held_out is not None else {}
     return conclude(prepared.settings, model, prepared.tokenizer, folder, outcome, figures,
@@ -183,20 +201,23 @@ def provenance(prepared: Prepared) -> dict[str, Any]:
 
 def _trainer(
     prepared: Prepared, model: AlbertForPreTraining, device: torch.device, tracker: Tracker, folder: RunFolder,
-    held_out: HeldOut | None,
+    held_out: HeldOut | None, processes: Processes,
 ) -> Trainer:  # fmt: skip
     s = prepared.settings
     workers = s.workers if s.workers is not None else (2 if device.type == "cuda" else 0)
-    batches = PretrainingBatches(prepared.stream(), prepared.plan(), workers=workers)
+    batches = PretrainingBatches(prepared.stream(), prepared.plan(), workers=workers, rank=processes.rank,
+                                ranks=processes.size)  # fmt: skip
     config = prepared.source.config
-    objective = PretrainingObjective(s.examples, s.curriculum, prepared.progress, s.sentence_weight, config=config)
+    objective = PretrainingObjective(
+        s.examples, s.curriculum, prepared.progress, s.sentence_weight, config=config, compiled=compiles(s, device)
+    )
     half = uses_bfloat16(s.training.precision, device, config.hidden_size)
     peak = measured_peak(device, torch.bfloat16 if half else torch.float32)
     flops = training_flops(config, s.examples.length, predicted=s.examples.masking_rules(1.0).rate)
     return Trainer(
         model, s.training, batches, objective, tracker=tracker, folder=folder.checkpoints(s.training.seed),
         evaluate=held_out, seed=s.training.seed, device=device, hidden_size=config.hidden_size,
-        chance=unigram_entropy(prepared.corpus), rise=RISE, peak_tokens=peak / flops,
+        chance=unigram_entropy(prepared.corpus), rise=RISE, peak_tokens=processes.size * peak / flops, processes=processes,
         resume_hint=f"Everything up to here is saved. Add --resume to the same command to go on ({folder.path}).",
     )  # fmt: skip
 
@@ -210,6 +231,67 @@ def _held_out(prepared: Prepared, device: torch.device) -> HeldOut | None:
         prepared.held_out, length=s.examples.length, rows=s.evaluation_rows, objective=s.examples.sentence_objective,
         device=device, autocast=half,
     )  # fmt: skip
+
+
+# --- Many processes -----------------------------------------------------------------------------------------------------
+
+
+def _shared_out(settings: PretrainSettings, processes: Processes) -> PretrainSettings:
+    """Cut the batch into micro-batches enough for every process, where the settings leave that open."""
+    training, first = settings.training, settings.curriculum.first_batch_size
+    if processes.size == 1 or training.micro_batch_size is not None:
+        return settings
+    common = math.gcd(training.batch_size, first or training.batch_size)
+    fitting = [d for d in range(1, common + 1) if common % d == 0 and training.batch_size // d >= processes.size]
+    even = [d for d in fitting if training.batch_size // d % processes.size == 0]
+    sizes = even or fitting or [1]
+    return settings.model_copy(update={"training": training.model_copy(update={"micro_batch_size": sizes[-1]})})
+
+
+def _what_is_trained(prepared: Prepared) -> dict[str, Any]:
+    """Return what has to be the same in every process; paths and devices may differ."""
+    settings = prepared.settings.model_dump(mode="json", exclude={"corpus", "held_out", "model", "device", "workers"})
+    return {"settings": settings, "data": provenance(prepared)}
+
+
+def _open(
+    prepared: Prepared, out: str | Path, processes: Processes, *, resume: bool, extend: bool, force: bool
+) -> RunFolder:
+    """Open the run folder in the first process, and then in the others; warn where some will have nothing to do."""
+    settings = prepared.settings
+    blocks = settings.training.batch_size // settings.block
+    if blocks < processes.size:
+        prepared.warnings.append(
+            f"{processes.size - blocks} of {processes.size} processes have nothing to do: a step has {blocks} micro-batches "
+            f"of {settings.block} rows (training.micro_batch_size, training.batch_size)"
+        )
+    if processes.is_main:
+        RunFolder(
+            out, settings.model_dump(mode="json"), resume=resume or extend, force=force, data=provenance(prepared),
+            machine_fields=("device", "workers", "compile", "training.parallel", *(EXTENDABLE if extend else ())),
+            launch=launch_name(),
+        )  # fmt: skip
+    processes.wait()
+    return RunFolder.opened(out)
+
+
+def _tracker(folder: RunFolder, prepared: Prepared, processes: Processes, *, progress: bool) -> Tracker:
+    seed = prepared.settings.training.seed
+    if not processes.is_main:
+        return MuteTracker(folder.path, seed=seed)
+    return Tracker(folder.path, seed=seed, progress=progress, label="pretraining")
+
+
+def _whole_model(
+    prepared: Prepared, model: AlbertForPreTraining, trainer: Trainer, device: torch.device
+) -> AlbertForPreTraining:
+    """Return the trained model with whole weights, a new one where the processes held parts."""
+    if trainer.parallel.mesh is None:
+        return model
+    weights = trainer.parallel.weights()
+    model = build_model(prepared, device)
+    model.load_state_dict(weights)
+    return model.eval()
 
 
 # --- How long a run is --------------------------------------------------------------------------------------------------
@@ -227,17 +309,21 @@ def _with_plan_of(settings: PretrainSettings, folder: Path) -> PretrainSettings:
         if training.minutes != before["training"]["minutes"]:
             steps = round(steps * training.minutes / before["training"]["minutes"])
         training = training.model_copy(update={"steps": steps})
+    if training.micro_batch_size is None:  # its rows are drawn together, so it stays for any number of processes
+        training = training.model_copy(update={"micro_batch_size": before["training"]["micro_batch_size"]})
     curriculum = settings.curriculum
     if curriculum.planned_steps is None:
         curriculum = curriculum.model_copy(update={"planned_steps": planned})
     return settings.model_copy(update={"training": training, "curriculum": curriculum})
 
 
-def _planned(prepared: Prepared, model: AlbertForPreTraining, device: torch.device) -> PretrainSettings:
+def _planned(
+    prepared: Prepared, model: AlbertForPreTraining, device: torch.device, processes: Processes
+) -> PretrainSettings:
     """Fill in the steps of a run: as told, by epochs, or what the minutes allow at the measured speed."""
     settings, training = prepared.settings, prepared.settings.training
     if training.minutes is not None and training.steps is None:
-        blocks = max(1, settings.training.batch_size // settings.block)
+        blocks = max(1, -(-settings.training.batch_size // settings.block // processes.size))
         seconds = seconds_per_block(prepared, model, device) * blocks
         training = training.model_copy(update={"steps": max(1, round(60 * training.minutes / seconds))})
     stream = prepared.stream()
@@ -254,7 +340,7 @@ def seconds_per_block(prepared: Prepared, model: AlbertForPreTraining, device: t
     """Return the seconds one micro-batch takes, forward and backward, after compilation; the weights stay as they are."""
     s = prepared.settings
     batches = PretrainingBatches(prepared.stream(), BatchPlan(s.block, s.block, 0, s.block))
-    objective = PretrainingObjective(s.examples, s.curriculum, lambda _step: 1.0)
+    objective = PretrainingObjective(s.examples, s.curriculum, lambda _step: 1.0, compiled=compiles(s, device))
     objective.begin(model.train(), 0)
     best = float("inf")
     for step in range(times + 1):

@@ -19,12 +19,18 @@ class CurriculumSettings(Settings):
     """Rows of the first step; the batch grows linearly to training.batch_size. None: no ramp."""
     batch_until: float = Field(default=0.5, ge=0, le=1)
     """Part of the run in which the batch grows."""
-    shallow_layers: int | None = Field(default=None, gt=0)
-    """Applications of the block at first; sharing makes depth free to change. None: the model's own from the start."""
-    shallow_until: float = Field(default=0.4, ge=0, le=1)
-    """Part of the run with fewer applications."""
+    depths: tuple[tuple[float, int], ...] = ()
+    """Fewer applications of the block at first, since sharing makes depth free to change: pairs of a part of the run and the
+    applications until then, such as [[0.1, 1], [0.4, 3]]; after the last the model's own."""
     planned_steps: int | None = Field(default=None, gt=0)
     """Steps these parts refer to; filled in when a run begins, and kept when it is made longer."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        parts = [part for part, _ in self.depths]
+        if parts != sorted(parts) or any(not 0 < part <= 1 or layers < 1 for part, layers in self.depths):
+            raise ValueError("depths must be pairs of growing parts of the run, up to 1, and applications of at least 1")
+        return self
 
 
 class PretrainSettings(Settings):

@@ -43,7 +43,9 @@ def grown(source: Source, changes: Mapping[str, Any], *, seed: int = 0) -> Sourc
         generator = torch.Generator().manual_seed(seed)
         tensors = {name: _widened(name, tensor, factor, generator) for name, tensor in tensors.items()}
     if _POSITIONS in tensors and after.max_position_embeddings > before.max_position_embeddings:
-        tensors[_POSITIONS] = _repeated(tensors[_POSITIONS], before.max_position_embeddings, after.max_position_embeddings)
+        tensors[_POSITIONS] = _repeated(
+            tensors[_POSITIONS], before.max_position_embeddings, after.max_position_embeddings
+        )
     return replace(source, config=after, tensors=tensors)
 
 
@@ -78,7 +80,11 @@ def _factor(before: AlbertConfig, wanted: Mapping[str, Any]) -> int:
 
 def _widened(name: str, tensor: Tensor, k: int, generator: torch.Generator) -> Tensor:
     """Copy the outputs (rows) of a tensor and share out its inputs (columns), where they are of a width that grows."""
-    if name.startswith("albert.embeddings.") or name in ("predictions.bias", "predictions.norm.weight", "predictions.norm.bias"):
+    if name.startswith("albert.embeddings.") or name in (
+        "predictions.bias",
+        "predictions.norm.weight",
+        "predictions.norm.bias",
+    ):
         return tensor
     narrow_out = name.startswith(("predictions.dense.", "sentence_order.", "classifier.", "qa_outputs."))
     if not narrow_out:

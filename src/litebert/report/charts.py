@@ -1,4 +1,4 @@
-"""Charts as inline SVG: lines, bars, histogram, confusion matrix, calibration, scatter.
+"""Charts as inline SVG: lines, bars, histograms, confusion matrix, calibration, scatter.
 
 Every chart is a pure function from plain data to one ``<svg>`` string without scripts or outside references, so a page that holds
 it stays a single file. Beyond the number of colours lines are also dashed. Calibration is drawn as in Guo et al. (arXiv:1706.04599,
@@ -256,6 +256,45 @@ def histogram(values: Sequence[float], *, title: str, x_label: str, bins: int = 
         tip = f"{edges[i]:.4g} to {edges[i + 1]:.4g}: {counts[i]:,}"
         body.append(rectangle(ends[i] + 0.5, tops[i], ends[i + 1] - ends[i] - 1, y.start - tops[i], 0, 0.85, tip))
     return drawing(width, 270, title, body, f"{len(finite):,} values of {x_label}")
+
+
+def binned_histogram(
+    bins: Sequence[tuple[float, float | None, float]],
+    *,
+    title: str,
+    x_label: str,
+    markers: Sequence[tuple[float, str]] = (),
+) -> str:
+    """Draw counts that were taken in bins of growing width, over a logarithmic axis.
+
+    Args:
+        bins: Each from (included), to (excluded; None: open) and count, ascending; 0 is drawn left of 1.
+        title: Title of the chart.
+        x_label: What the values are, with their unit.
+        markers: Values to mark, each with its tooltip, as dashed vertical lines.
+
+    Returns:
+        An ``<svg>`` element; areas are shares, so heights are shares for each doubling of the value.
+    """
+    width = 520
+    used = [(max(low, 0.5), max(high or 2 * low, low + 0.5, 1.0), n, low) for low, high, n in bins if n > 0]
+    total = sum(n for _, _, n, _ in used)
+    if not total:
+        return empty_drawing(width, title)
+    x = scale_for(np.array([[low, high] for low, high, _, _ in used]), 50, width - 12, log=True)
+    heights = [100 * n / total / math.log2(high / low) for low, high, n, _ in used]
+    y = scale_for(np.array([0.0, *heights]), 230, 46, snap=True)
+    body = axes(x, y, x_label, "% for each doubling")
+    for (low, high, n, start), height in zip(used, heights, strict=True):
+        left, right, top = float(x(low)), float(x(high)), float(y(height))
+        last = f" to {high - 1:,.0f}" if high - start > 1 else ""
+        tip = f"{start:,.0f}{last}: {n:,.0f} ({n / total:.2%})"
+        body.append(rectangle(left + 0.5, top, right - left - 1, y.start - top, 0, 0.85, tip))
+    for at, label in markers:
+        if x.low <= at <= x.high:
+            column = float(x(at))
+            body.append(tag("g", tooltip(label) + rule(column, y.start, column, y.stop, 0.6, dash="3 3")))
+    return drawing(width, 270, title, body, f"{total:,.0f} values of {x_label} in {len(used)} bins")
 
 
 def bar_chart(

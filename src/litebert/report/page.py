@@ -51,7 +51,7 @@ dl{display:grid;grid-template-columns:minmax(120px,max-content) 1fr;gap:4px 24px
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 pre{background:var(--shade);border-radius:8px;padding:13px 16px;margin:12px 0 0;overflow-x:auto;
 font:13px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono",monospace}
-summary{cursor:pointer}.fold>summary{color:var(--accent)}.clip>summary{list-style:none}
+summary{cursor:pointer}.fold{margin-top:10px}.fold>summary{color:var(--accent)}.clip>summary{list-style:none}
 .clip>summary::-webkit-details-marker{display:none}.clip>summary::after{content:" more";color:var(--accent);font-size:13px}
 .clip[open]>summary::after{content:"less"}.clip[open]>summary>bdi{display:none}.clip>bdi{white-space:pre-wrap}
 footer{color:var(--soft);font-size:13px;padding-bottom:36px}

@@ -13,12 +13,14 @@ import re
 _CLOSERS = r"(?:[\"'”’»«)\]}›‹*]|\[\w{1,3}\]|[ \u00a0\u202f]»(?=[\s,.;:]|$))*"
 _END = re.compile(
     r"\n+"
-    rf"|[.!?…؟।॥۔։።‽⁇⁈⁉]++(?:[ \u00a0]\.(?!\w))*+{_CLOSERS}[^\S\n]+(?![a-zà-öø-ÿœ]|[»”)\]}}›](?!\w))"
+    rf"|(?<![.!?…؟।॥۔։።‽⁇⁈⁉])[.!?…؟।॥۔։።‽⁇⁈⁉]++(?:[ \u00a0]\.(?!\w)){{0,8}}+{_CLOSERS}[^\S\n]++(?![a-zà-öø-ÿœ]|[»”)\]}}›](?!\w))"
     r"|[。！？｡．]+[」』”’）)\]】〉》\"']*(?![，、；：」』”’）】〉》])[^\S\n]*"
 )
 _NEXT = re.compile(r"[\"'“‘«»„¿¡(\[{‹›—–\-*]*[^\S\n]?([\w'’]+)?")
 _JOINED = re.compile(r"^[.']+|[\"“‘«»„‚¿¡(\[{‹›—–/*-]+")
 _OPENERS = "\"'“‘«»„‚¿¡([{‹›—–-*/"
+_HEAD = 8
+"""Characters, at most, of quotes and the like before the first word of a sentence."""
 _INITIALS = re.compile(r"(?:[^\W\d]\.)+[^\W\d]{1,2}|[^\W\d]{2}\.[^\W\d]{1,2}")
 _CLAUSE = re.compile(r"[;:,—–，、；：][\"'”’)\]]*\s+|[，、；：]")
 _ROMAN = re.compile(r"[IVXLC]+")
@@ -141,7 +143,7 @@ def _number_ends(text: str, begin: int, start: int, number: str, end: int) -> bo
     """Numbers end sentences except as ``1.`` at the head of a list item and as German ordinals."""
     if len(number) > 2:
         return True
-    if not text[begin:start].strip():
+    if start - begin <= _HEAD and not text[begin:start].strip():
         return False
     found = _NEXT.match(text, end)
     if found and found[1] in _MONTHS:
@@ -152,7 +154,8 @@ def _number_ends(text: str, begin: int, start: int, number: str, end: int) -> bo
 
 def _alone(text: str, begin: int, stop: int, last: str) -> bool:
     """Whether nothing stands before the word in its sentence, as in the list item ``a. Apples``."""
-    return not text[begin : stop - len(last)].strip(_OPENERS + " \t")
+    start = stop - len(last)
+    return start - begin <= _HEAD and not text[begin:start].strip(_OPENERS + " \t")
 
 
 def _shortened(text: str, start: int, end: int, most: int) -> list[tuple[int, int]]:

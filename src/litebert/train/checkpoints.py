@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import random
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,18 @@ import numpy as np
 import torch
 
 from litebert import files
+from litebert.train import sharded_checkpoints
+from litebert.train.processes import Processes
+from litebert.train.sharded_tensors import is_sharded
+from litebert.train.state_tensors import state_of_first
 
 logger = logging.getLogger("litebert")
 
 KEPT = 2
 """Resumable checkpoints kept: the last, and one to fall back to."""
+
+DROPOUT = 201
+"""Purpose of the random draws of dropout."""
 
 
 def random_state() -> dict[str, Any]:
@@ -42,6 +50,18 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed % 2**63)
 
 
+def seed_dropout(seed: int, step: int, number: int) -> None:
+    """Seed torch's generator for one micro-batch, so that what is dropped depends on nothing that ran before, or elsewhere.
+
+    Args:
+        seed: Of the run.
+        step: Counted from 0.
+        number: Of the micro-batch within the step.
+    """
+    drawn = np.random.SeedSequence([DROPOUT, seed, step, number]).generate_state(1, np.uint64)
+    torch.manual_seed(int(drawn[0]) % 2**63)
+
+
 def _save(state: dict[str, Any], path: Path) -> None:
     """Write a state; through a stream of Python's, because torch's own hides why a write failed (a full disk)."""
     try:
@@ -56,12 +76,17 @@ def _save(state: dict[str, Any], path: Path) -> None:
 class CheckpointFolder:
     """The resumable states of one run and its best weights.
 
+    One process writes and reads a file, and tells the others; a state in parts lies in a folder instead, which all write and read
+    (``sharded_checkpoints.py``). Either can be resumed from either way. Every process of a run calls every method alike.
+
     Args:
-        folder: Holds ``step-NNNNNNNN.pt`` files and ``best.pt``.
+        folder: Holds ``step-NNNNNNNN.pt`` files or ``step-NNNNNNNN`` folders, and ``best.pt``.
+        processes: Of the run.
+        mesh: How the tensors of a state in parts lie, see ``parallel.py``; None where every process holds all.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, processes: Processes | None = None, mesh: Any = None) -> None:
+        self.folder, self.processes, self.mesh = folder, processes or Processes(), mesh
 
     def save(self, step: int, state: Mapping[str, Any]) -> Path:
         """Write a state in one step and remove those older than the last ``KEPT``.
@@ -70,62 +95,95 @@ class CheckpointFolder:
             step: Optimiser steps done.
             state: Tensors, numbers, strings, and containers of them.
         """
-        path = self.folder / f"step-{step:08d}.pt"
-        self._write(path, state)
-        for old in self._states()[:-KEPT]:
-            old.unlink(missing_ok=True)
+        path = self._save(f"step-{step:08d}", state)
+        if self.processes.is_main:
+            for old in self._states()[:-KEPT]:
+                _remove(old)
         return path
 
     def load_last(self) -> dict[str, Any] | None:
         """Return the newest state that can be read; a damaged one is passed over with a warning. None if there is none."""
-        for path in reversed(self._states()):
+        for path in reversed(self.processes.first(self._states())):
             state = self._read(path)
             if state is not None:
                 return state
-            logger.warning("%s is damaged; going back to the checkpoint before it", path)
+            if self.processes.is_main:
+                logger.warning("%s is damaged; going back to the checkpoint before it", path)
         return None
 
     def save_stable(self, state: Mapping[str, Any]) -> None:
         """Write the state before the learning rate decays, from which a longer run can go on."""
-        self._write(self.folder / "stable.pt", state)
+        self._save("stable", state)
 
     def load_stable(self) -> dict[str, Any] | None:
         """Return the state before the decay, None if there is none."""
-        path = self.folder / "stable.pt"
-        return self._read(path) if path.is_file() else None
+        return self._read_if_there("stable", "stable.pt")
 
     def save_best(self, weights: Mapping[str, Any]) -> None:
-        """Write the weights of the best evaluation."""
-        self._write(self.folder / "best.pt", weights)
+        """Write the weights of the best evaluation, which are whole."""
+        self._save("best", weights)
 
     def load_best(self) -> dict[str, Any] | None:
         """Return the weights of the best evaluation, None if there are none."""
-        path = self.folder / "best.pt"
-        return self._read(path) if path.is_file() else None
+        return self._read_if_there("best.pt")
 
     def clear(self) -> None:
         """Remove all states and best weights, and leftovers of writes that were killed."""
-        for pattern in ("step-*.pt", "best.pt", "stable.pt", ".*.tmp"):
-            for path in self.folder.glob(pattern):
-                path.unlink(missing_ok=True)
+        if self.processes.is_main:
+            for pattern in ("step-*", "best.pt", "stable", "stable.pt", ".*.tmp"):
+                for path in self.folder.glob(pattern):
+                    _remove(path)
 
     def keep_only(self, path: Path) -> None:
         """Remove everything but one state, when a run is finished."""
-        for other in (*self._states(), self.folder / "best.pt"):
-            if other != path:
-                other.unlink(missing_ok=True)
+        if self.processes.is_main:
+            for other in (*self._states(), self.folder / "best.pt"):
+                if other != path:
+                    _remove(other)
 
     def _states(self) -> list[Path]:
-        return sorted(self.folder.glob("step-*.pt"))
+        return sorted((*self.folder.glob("step-*.pt"), *self.folder.glob("step-????????")), key=lambda path: path.stem)
 
-    @staticmethod
-    def _write(path: Path, state: Mapping[str, Any]) -> None:
-        files.write_with(path, lambda temporary: _save(dict(state), temporary))
+    def _save(self, name: str, state: Mapping[str, Any]) -> Path:
+        """Write a state as a folder, if its weights are in parts, or as a file, and remove the other of that name."""
+        file, folder = self.folder / f"{name}.pt", self.folder / name
+        parts = any(is_sharded(tensor) for tensor in state.get("model", {}).values())
+        if parts:
+            if self.processes.is_main:
+                _remove(folder)
+            sharded_checkpoints.write(folder, state, self.processes)
+        elif self.processes.is_main:
+            files.write_with(file, lambda temporary: _save(dict(state), temporary))
+        if self.processes.is_main:
+            _remove(file if parts else folder)
+        return folder if parts else file
 
-    @staticmethod
-    def _read(path: Path) -> dict[str, Any] | None:
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
-            return None
-        return state if isinstance(state, dict) else None
+    def _read_if_there(self, *names: str) -> dict[str, Any] | None:
+        found = self.processes.first([self.folder / name for name in names if (self.folder / name).exists()])
+        return self._read(found[0]) if found else None
+
+    def _read(self, path: Path) -> dict[str, Any] | None:
+        if self.processes.first(path.is_dir()):
+            return sharded_checkpoints.read(path, self.processes, self.mesh)
+        state = _load(path) if self.processes.is_main else None
+        found: dict[str, Any] | None = state_of_first(self.processes, state)
+        return found
+
+
+def _load(path: Path) -> dict[str, Any] | None:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
+        return None
+    return state if isinstance(state, dict) else None
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there; a folder first loses its name, so that it is never seen half removed."""
+    if path.is_dir():
+        gone = path.with_name(f".{path.name}.old.tmp")
+        shutil.rmtree(gone, ignore_errors=True)
+        path.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

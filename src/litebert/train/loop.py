@@ -2,95 +2,37 @@
 
 A run is a pure function of its settings, its data and its seed: the batch of a step depends on the step alone, and a checkpoint holds
 weights, optimiser, moving average, generators and counters, so a run killed at any moment resumes bit by bit. The gradient of a step
-is that of the mean over all its examples (or masked tokens) however it is cut into micro-batches (checklist E6).
+is that of the mean over all its examples (or masked tokens) however it is cut into micro-batches (checklist E6), and however these are
+shared out among processes (``parallel.py``): every decision is taken on figures that all processes hold alike.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from litebert.errors import Interrupted, RunError
-from litebert.train.checkpoints import CheckpointFolder, random_state, seed_everything, set_random_state
+from litebert.train.checkpoints import CheckpointFolder, random_state, seed_dropout, seed_everything, set_random_state
 from litebert.train.guardian import Guardian, Verdict
 from litebert.train.interrupts import stop_signals
-from litebert.train.optimizers import clip_gradients, make_optimizer, parameter_groups, set_learning_rate
-from litebert.train.precision import autocast
+from litebert.train.objective import Batch, BatchSource, EvaluationResult, Objective
+from litebert.train.optimizers import make_optimizer, parameter_groups, set_learning_rate
+from litebert.train.parallel import lay_out
+from litebert.train.precision import autocast, uses_bfloat16
+from litebert.train.processes import Processes
 from litebert.train.settings import TrainingSettings
 from litebert.train.throughput import Throughput
 from litebert.train.tracking import Tracker
 
-Batch = Mapping[str, Tensor]
-
-
-class BatchSource(Protocol):
-    """Where batches come from: a pure function of the step."""
-
-    steps_per_epoch: int
-
-    def micro_batches(self, step: int) -> Sequence[Batch]:
-        """Return the parts of the batch of a step, counted from 0."""
-        ...
-
-
-class Objective(ABC):
-    """What is minimised: a sum of parts, each a sum over items divided by the number of items in the whole batch.
-
-    Attributes:
-        watched: Part whose loss the guardian watches; None for the sum of all.
-    """
-
-    watched: str | None = None
-
-    @abstractmethod
-    def weights(self, batch: Batch) -> Mapping[str, float]:
-        """Return how many items (examples, masked tokens) each part has in a micro-batch."""
-
-    @abstractmethod
-    def losses(self, model: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-        """Return each part's sum over a micro-batch, differentiable."""
-
-    def begin(self, model: nn.Module, step: int) -> None:  # noqa: B027 - most have nothing to do
-        """Prepare the model for a step, for example its depth."""
-
-    def importance(self, part: str, step: int) -> float:
-        """Return the factor of a part in the sum."""
-        return 1.0
-
-    def arithmetic(self, step: int) -> float:
-        """Return the arithmetic of a token as a part of the whole model's; less than 1 while a model is shallow."""
-        del step
-        return 1.0
-
-    def tokens(self, batch: Batch) -> int:
-        """Return the real tokens of a micro-batch; 0 where examples are what counts."""
-        return 0
-
-
-@dataclass(frozen=True)
-class EvaluationResult:
-    """Figures of one evaluation on held-out data.
-
-    Attributes:
-        metrics: By name.
-        main: The figure that decides which weights are best; higher is better.
-        predicted: Predicted label of each example, for the guardian; None where there is none.
-        gold_labels: Number of distinct gold labels.
-    """
-
-    metrics: Mapping[str, float]
-    main: float
-    predicted: Sequence[int] | None = None
-    gold_labels: int = 0
+__all__ = ["Batch", "BatchSource", "EvaluationResult", "Objective", "Progress", "Trainer"]
 
 
 @dataclass
@@ -130,6 +72,8 @@ class Trainer:
         resume_hint: What to tell the user after Ctrl-C.
         rise: For the guardian, see there.
         peak_tokens: Tokens a second at the machine's peak arithmetic, for the model FLOP utilisation; None if unknown.
+        processes: That share out the micro-batches of a step, each taking every so many-th, dropout drawn for each micro-batch by its
+            number; None for a process that takes them all, dropout drawn as they come.
     """
 
     def __init__(
@@ -149,11 +93,15 @@ class Trainer:
         resume_hint: str = "Run the same command with --resume to go on.",
         rise: float | None = None,
         peak_tokens: float | None = None,
+        processes: Processes | None = None,
     ) -> None:
         self.model, self.settings, self.batches, self.objective = model, settings, batches, objective
         self.evaluate, self.tracker, self.seed = evaluate, tracker, seed
         self.device, self.hidden_size, self.resume_hint = torch.device(device), hidden_size, resume_hint
-        self.checkpoints = CheckpointFolder(folder)
+        self.processes, self._dropout_by_number = processes or Processes(), processes is not None
+        half = uses_bfloat16(settings.precision, self.device, hidden_size)
+        self.parallel = lay_out(settings.parallel, model, self.processes, self.device, half=half)
+        self.checkpoints = CheckpointFolder(folder, self.processes, self.parallel.mesh)
         self.total_steps = settings.total_steps(batches.steps_per_epoch)
         self.schedule = settings.schedule_for(self.total_steps)
         self.evaluate_every = settings.evaluate_every or min(max(batches.steps_per_epoch, 1), 500)
@@ -206,7 +154,8 @@ class Trainer:
             self._restore(state)
             if state is stable:  # the states of the decay are of no more use, and newer than what follows
                 self.checkpoints.keep_only(self.checkpoints.save(self.progress.step, state))
-        self.tracker.metrics.rewind(self.seed, self.progress.step if state else -1, self.progress.restarts)
+        if self.processes.is_main:
+            self.tracker.metrics.rewind(self.seed, self.progress.step if state else -1, self.progress.restarts)
         with stop_signals(self._on_signal):
             while not self._finished():
                 self._advance()
@@ -246,15 +195,23 @@ class Trainer:
         if verdict is not None:
             self._heed(verdict)
             if self.progress.restarts != restarts:  # the figures belong to what was given up
+                self._agree()
                 return
         self._log(figures)
         if self._evaluation_due():
             self._evaluate()
-        if self._stop_signal is not None:
+        stops, saves = self._agree()
+        if stops or saves:
             self.save()
+        if stops:
             raise Interrupted(f"interrupted at step {self.progress.step} of {self.total_steps}", hint=self.resume_hint)
-        if time.monotonic() - self._saved_at > 60 * self.settings.checkpoint_minutes and self.guardian.healthy:
-            self.save()
+
+    def _agree(self) -> tuple[bool, bool]:
+        """Take the first process's clock everywhere; return whether any has been told to stop, and whether it is time to save."""
+        due = time.monotonic() - self._saved_at > 60 * self.settings.checkpoint_minutes and self.guardian.healthy
+        said = self.processes.gather((self.progress.seconds, self._stop_signal is not None, due))
+        self.progress.seconds = said[0][0]
+        return any(stops for _, stops, _ in said), said[0][2]
 
     def _step(self) -> dict[str, float]:
         p = self.progress
@@ -265,21 +222,13 @@ class Trainer:
         for batch in micro_batches:
             for name, weight in self.objective.weights(batch).items():
                 totals[name] = totals.get(name, 0.0) + weight
-        sums = dict.fromkeys(totals, 0.0)
-        examples = tokens = 0
+        totals = self.processes.added(totals)
         self.optimizer.zero_grad(set_to_none=True)
-        for batch in micro_batches:
-            moved = {k: v.to(self.device, non_blocking=True) for k, v in batch.items()}
-            with autocast(self.settings.precision, self.device, self.hidden_size):
-                parts = self.objective.losses(self.model, moved)
-            scales = {name: self.objective.importance(name, p.step) / max(totals[name], 1e-9) for name in parts}
-            loss = torch.stack([part * scales[name] for name, part in parts.items()]).sum()
-            loss.backward()  # type: ignore[no-untyped-call]
-            for name, part in parts.items():
-                sums[name] += float(part.detach()) / max(totals[name], 1e-9)
-            examples += next(iter(batch.values())).shape[0]
-            tokens += self.objective.tokens(batch)
-        norm = clip_gradients(self.parameters, self.settings.clip_norm)
+        counted = self.processes.added(self._accumulate(micro_batches, totals))
+        sums = {name: counted[f"loss/{name}"] for name in totals}
+        examples, tokens = int(counted["examples"]), int(counted["tokens"])
+        self.parallel.reduce(self.parameters)
+        norm = self.parallel.clip(self.parameters, self.settings.clip_norm)
         rate = self.schedule.at(self._schedule_step()) * p.rate_factor
         loss_value = sum(value * self.objective.importance(name, p.step) for name, value in sums.items())
         if _finite(loss_value) and _finite(norm):
@@ -291,6 +240,33 @@ class Trainer:
         p.tokens += tokens
         return {"loss": loss_value, **{f"loss/{k}": v for k, v in sums.items() if len(sums) > 1},
                 "learning_rate": rate, "gradient_norm": norm, "examples": examples, "tokens": tokens}  # fmt: skip
+
+    def _accumulate(self, micro_batches: Sequence[Batch], totals: Mapping[str, float]) -> dict[str, float]:
+        """Run this process's micro-batches forward and backward; return what they add to the figures of the step.
+
+        Args:
+            micro_batches: Of this process.
+            totals: Items of each part in the whole batch, all processes together.
+        """
+        step = self.progress.step
+        counted = {"examples": 0.0, "tokens": 0.0, **{f"loss/{name}": 0.0 for name in totals}}
+        shared = self.parallel.evened(micro_batches)
+        for number, (batch, counts) in enumerate(shared):
+            if self._dropout_by_number:
+                seed_dropout(self.seed, step, number * self.processes.size + self.processes.rank)
+            moved = {k: v.to(self.device, non_blocking=True) for k, v in batch.items()}
+            with autocast(self.settings.precision, self.device, self.hidden_size):
+                parts = self.parallel.run(self.objective.losses, moved)
+            parts = {name: part for name, part in parts.items() if name in totals}
+            scales = {name: self.objective.importance(name, step) / max(totals[name], 1e-9) for name in parts}
+            loss = torch.stack([part * scales[name] for name, part in parts.items()]).sum()
+            self.parallel.backward(loss, counts=counts, last=number == len(shared) - 1)
+            if counts:
+                for name, part in parts.items():
+                    counted[f"loss/{name}"] += float(part.detach()) / max(totals[name], 1e-9)
+                counted["examples"] += next(iter(batch.values())).shape[0]
+                counted["tokens"] += self.objective.tokens(batch)
+        return counted
 
     def _schedule_step(self) -> int:
         """Return where the schedule stands; with a time budget it follows the clock."""
@@ -324,12 +300,12 @@ class Trainer:
         p.evaluated = p.step
         self._swap_average()
         self.model.eval()
-        result = self.evaluate(self.model)
+        result = self.parallel.evaluated(self.evaluate)
         self._record("eval", **{f"dev/{k}": v for k, v in result.metrics.items()})
         if self._is_better(result):
             p.best, p.best_step, p.best_metrics, p.worse = result.main, p.step, dict(result.metrics), 0
             if self.settings.keep_best:
-                self.checkpoints.save_best(_cloned(self.model.state_dict()))
+                self.checkpoints.save_best(self.parallel.weights())
         else:
             p.worse += 1
         self._swap_average()
@@ -349,7 +325,7 @@ class Trainer:
     def _keep_best(self) -> None:
         best = self.checkpoints.load_best() if self.settings.keep_best and self.evaluate is not None else None
         if best is not None:
-            self.model.load_state_dict(best)
+            self.model.load_state_dict(self.parallel.adapted({"model": best}, self.parameters)["model"])
         else:
             self._swap_average()
         self.model.eval()
@@ -415,10 +391,11 @@ class Trainer:
 
     def _conclude(self) -> None:
         """Leave the final weights and counters only: nothing of a finished run has to be computed again, or shipped by accident."""
-        state = {"model": self.model.state_dict(), "progress": asdict(self.progress), "optimizer": None}
+        state = {"model": self.parallel.weights(), "progress": asdict(self.progress), "optimizer": None}
         self.checkpoints.keep_only(self.checkpoints.save(self.progress.step, state))
 
     def _restore(self, state: Mapping[str, Any]) -> None:
+        state = self.parallel.adapted(state, self.parameters)
         self.model.load_state_dict(state["model"])
         self.progress = Progress(**state["progress"])
         if state["optimizer"] is None:  # a finished run
@@ -433,7 +410,8 @@ class Trainer:
         if self._stop_signal is not None:
             raise KeyboardInterrupt
         self._stop_signal = number
-        self.tracker.say("stopping after this step and saving; press Ctrl-C again to stop at once")
+        if self.processes.size == 1:  # among many, the others may not know yet
+            self.tracker.say("stopping after this step and saving; press Ctrl-C again to stop at once")
 
     def _record(self, event: str, **figures: Any) -> None:
         self.tracker.log(event, self.progress.step, restarts=self.progress.restarts, **figures)

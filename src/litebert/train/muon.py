@@ -3,7 +3,8 @@
 Muon (Jordan et al. 2024, "Muon: an optimizer for hidden layers"): the momentum of a matrix is replaced by the nearest
 semi-orthogonal matrix, found by a quintic Newton-Schulz iteration, so that every direction moves alike. One shared block makes it
 nearly free: a handful of matrices a step, however deep the encoder. Queries, keys and values are one tensor here but three matrices.
-AdamW is Loshchilov and Hutter's, with bias correction.
+AdamW is Loshchilov and Hutter's, with bias correction. Where processes hold parts of a matrix (FSDP2), each gathers all of it and does
+the whole iteration.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.adamw import adamw
+
+from litebert.train.sharded_tensors import like, whole
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
@@ -74,9 +77,12 @@ class Muon(Optimizer):
             momentum.lerp_(gradient, 1 - MOMENTUM)
             update = gradient.lerp(momentum, MOMENTUM)
             p.mul_(1 - group["lr"] * group["weight_decay"])
-            for weight, part in zip(p.chunk(group["parts"]), update.chunk(group["parts"]), strict=True):
+            full = whole(p)
+            for weight, part in zip(full.chunk(group["parts"]), whole(update).chunk(group["parts"]), strict=True):
                 scale = max(1.0, part.shape[0] / part.shape[1]) ** 0.5
                 weight.add_(orthogonalised(part), alpha=-group["lr"] * scale)
+            if full is not p:
+                p.copy_(like(full, p))
 
     def _adamw(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
         for p in parameters:

@@ -3,6 +3,7 @@
 LAMB: arXiv:1904.00962 as released in google-research/albert ``lamb_optimizer.py``; AdamW: ``AdamWeightDecayOptimizer`` in its
 ``optimization.py``. Neither corrects the bias of the moments, and both leave layer norms and biases out of weight decay; LAMB
 leaves them out of the trust ratio too. Q, K and V are one tensor here but three matrices there, so each third has its own ratio.
+The norm of a matrix needs all of it: where processes hold parts (FSDP2), LAMB gathers each matrix and its update.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from litebert.train.muon import Muon
+from litebert.train.sharded_tensors import like, whole
 
 OptimizerName = Literal["adamw", "google-adamw", "lamb", "muon"]
 
@@ -175,11 +177,15 @@ class Lamb(_GoogleAdam):
         if not group["adapt"]:
             torch._foreach_add_(parameters, updates, alpha=-group["lr"])
             return
-        matrices = [part for p in parameters for part in p.chunk(group["parts"])]
-        steps = [part for u in updates for part in u.chunk(group["parts"])]
+        wholes = [whole(p) for p in parameters]
+        matrices = [part for p in wholes for part in p.chunk(group["parts"])]
+        steps = [part for u in updates for part in whole(u).chunk(group["parts"])]
         weight_norms = torch.stack(torch._foreach_norm(matrices))
         step_norms = torch.stack(torch._foreach_norm(steps))
         usable = (weight_norms > 0) & (step_norms > 0)
         ratios = torch.where(usable, weight_norms / step_norms.where(usable, torch.ones_like(step_norms)), 1.0)
         for matrix, step, ratio in zip(matrices, steps, ratios.unbind(), strict=True):
             matrix.sub_(step * (ratio * group["lr"]))
+        for p, full in zip(parameters, wholes, strict=True):
+            if full is not p:
+                p.copy_(like(full, p))

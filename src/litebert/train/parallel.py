@@ -23,12 +23,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from litebert.errors import ConfigError
+from litebert.train.objective import Batch
 from litebert.train.optimizers import clip_gradients
 from litebert.train.processes import Processes
 from litebert.train.sharded_tensors import like, own_part, whole
 
 ParallelName = Literal["auto", "ddp", "fsdp2"]
-Batch = Mapping[str, Tensor]
 R = TypeVar("R")
 
 
@@ -85,7 +85,7 @@ class Copies:
         flat = torch.cat([*(part.reshape(-1) for part in parts), used])
         del parts
         dist.all_reduce(flat)
-        sums = flat.split([p.numel() for p in held] + [len(held)])
+        sums = torch.split(flat, [p.numel() for p in held] + [len(held)])
         for parameter, gradient, times in zip(held, sums, sums[-1].tolist(), strict=False):
             parameter.grad = gradient.view_as(parameter) if times else None
 
@@ -174,7 +174,9 @@ class Parts(Copies):
     def clip(self, parameters: Iterable[nn.Parameter], limit: float) -> float:
         """Scale all gradients so that their joint norm is at most ``limit``; return the norm before."""
         gradients = [own_part(p.grad) for p in parameters if p.grad is not None]
-        norms = torch.stack(torch._foreach_norm(gradients)) if gradients else torch.zeros(1, device=self.mesh.device_type)
+        norms = (
+            torch.stack(torch._foreach_norm(gradients)) if gradients else torch.zeros(1, device=self.mesh.device_type)
+        )
         squares = norms.double().square().sum()
         dist.all_reduce(squares)
         norm = float(squares.sqrt())

@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch.distributed.distributed_c10d import Store
+from torch.distributed.rendezvous import rendezvous
 
 from litebert.errors import Interrupted, LitebertError, MachineError, RunError, UsageError
 
@@ -222,10 +223,10 @@ def joined() -> Iterator[Processes]:
         _joined = None
 
 
-def _join(here: Processes) -> dist.Store:
+def _join(here: Processes) -> Store:
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
     try:
-        store, _, _ = next(dist.rendezvous("env://"))
+        store: Store = next(rendezvous("env://"))[0]
         dist.init_process_group(backend, store=store, rank=here.rank, world_size=here.size)
     except (ValueError, RuntimeError) as error:
         raise UsageError(
@@ -235,7 +236,7 @@ def _join(here: Processes) -> dist.Store:
     return store
 
 
-def _end_with_one_voice(error: BaseException, here: Processes, store: dist.Store) -> None:
+def _end_with_one_voice(error: BaseException, here: Processes, store: Store) -> None:
     """Return in the one process that tells the user, or raise what it tells; the others end quietly, after it."""
     code = error.exit_code if isinstance(error, LitebertError) else Interrupted.exit_code
     code = 1 if isinstance(error, Exception) and not isinstance(error, LitebertError) else code
@@ -257,7 +258,7 @@ def _end_with_one_voice(error: BaseException, here: Processes, store: dist.Store
         ) from error
 
 
-def _set(store: dist.Store) -> None:
+def _set(store: Store) -> None:
     try:
         store.set(LEFT, "1")
     except RuntimeError:
@@ -267,57 +268,3 @@ def _set(store: dist.Store) -> None:
 def is_lost(error: RuntimeError) -> bool:
     """Whether an error means that another process is gone."""
     return isinstance(error, dist.DistError) or any(mark in str(error) for mark in _BROKEN)
-
-
-# --- Sending states -------------------------------------------------------------------------------------------------------
-
-
-def split(state: Any, tensors: dict[str, Tensor], path: str = "") -> Any:
-    """Take the tensors out of nested dictionaries and lists.
-
-    Args:
-        state: Dictionaries, lists, tensors and plain values.
-        tensors: Receives them by the path to their place.
-        path: Of ``state`` itself.
-
-    Returns:
-        The same structure with ``("tensor", path)`` where they were.
-    """
-    if isinstance(state, Tensor):
-        tensors[path] = state
-        return ("tensor", path)
-    if isinstance(state, Mapping):
-        return {key: split(value, tensors, f"{path}/{key}") for key, value in state.items()}
-    if isinstance(state, list):
-        return [split(value, tensors, f"{path}/{i}") for i, value in enumerate(state)]
-    return state
-
-
-def join(skeleton: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """Put tensors back to where ``split`` took them from."""
-    if isinstance(skeleton, tuple) and len(skeleton) == 2 and skeleton[0] == "tensor":
-        return tensors[skeleton[1]]
-    if isinstance(skeleton, Mapping):
-        return {key: join(value, tensors) for key, value in skeleton.items()}
-    return [join(value, tensors) for value in skeleton] if isinstance(skeleton, list) else skeleton
-
-
-def state_of_first(processes: Processes, state: Any) -> Any:
-    """Return process 0's state everywhere, its tensors sent one by one.
-
-    Args:
-        processes: Of the run.
-        state: Nested dictionaries and lists with tensors on the CPU; ignored in the others.
-    """
-    if processes.size == 1:
-        return state
-    tensors: dict[str, Tensor] = {}
-    skeleton = split(state, tensors) if processes.is_main else None
-    shapes = {path: (tuple(tensor.shape), tensor.dtype) for path, tensor in tensors.items()}
-    skeleton, shapes = processes.first((skeleton, shapes))
-    for path, (shape, dtype) in shapes.items():
-        flat = tensors[path].reshape(-1).contiguous() if processes.is_main else torch.empty(shape, dtype=dtype).view(-1)
-        if flat.numel():
-            dist.broadcast(flat.view(torch.uint8), src=0)
-        tensors[path] = flat.view(shape)
-    return join(skeleton, tensors)

@@ -34,6 +34,7 @@ class RunFolder:
         force: Remove what an earlier run left, and only that; the files of somebody else are never removed.
         data: Records and sha256 by split; a run is not resumed on other data.
         machine_fields: Settings that may differ on resume.
+        launch: Name of the launch that may go on with the run by itself, see ``was_begun_by``.
 
     Raises:
         UsageError: There is a run or something else, and neither resume nor force was asked for.
@@ -43,6 +44,7 @@ class RunFolder:
     def __init__(
         self, path: str | Path, settings: Mapping[str, Any], *, resume: bool = False, force: bool = False,
         data: Mapping[str, Any] | None = None, machine_fields: tuple[str, ...] = ("device",),
+        launch: str | None = None,
     ) -> None:  # fmt: skip
         self.path = Path(path)
         self.run_file = self.path / "run.json"
@@ -61,7 +63,16 @@ class RunFolder:
             )
         if occupied:
             self._remove_ours()
-        files.write_json(self.run_file, {**held, "environment": environment(), "command": sys.argv})
+        begun = {"launch": launch} if launch is not None else {}
+        files.write_json(self.run_file, {**held, "environment": environment(), "command": sys.argv, **begun})
+
+    @classmethod
+    def opened(cls, path: str | Path) -> RunFolder:
+        """Return the folder of a run that another process has opened; nothing is checked or written."""
+        folder = cls.__new__(cls)
+        folder.path = Path(path)
+        folder.run_file = folder.path / "run.json"
+        return folder
 
     def _remove_ours(self) -> None:
         if not self.run_file.is_file():
@@ -114,6 +125,20 @@ class RunFolder:
     def checkpoints(self, seed: int) -> Path:
         """Return the checkpoint folder of one seed."""
         return self.path / "checkpoints" / f"seed-{seed}"
+
+
+def was_begun_by(path: str | Path, launch: str | None) -> bool:
+    """Whether a folder holds a run that this very launch began, which may go on with it when its processes are started anew.
+
+    Args:
+        path: The folder.
+        launch: Name of the launch; None is none.
+    """
+    try:
+        run = json.loads((Path(path) / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return launch is not None and isinstance(run, dict) and run.get("launch") == launch
 
 
 def _differences(before: Any, now: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:

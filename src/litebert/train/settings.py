@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from litebert.settings import Settings
 from litebert.train.optimizers import OptimizerName
+from litebert.train.parallel import ParallelName
 from litebert.train.schedules import Schedule, ScheduleName
 
 
@@ -58,6 +59,9 @@ class TrainingSettings(Settings):
     enough to gain."""
     ema: float = Field(default=0.0, ge=0, lt=1)
     """Decay of an exponential moving average of the weights, which is then what is evaluated and kept; 0 is off."""
+    parallel: ParallelName = "auto"
+    """How the processes that torchrun starts hold the weights: ddp, a copy in each, or fsdp2, a part in each (with the gradients and
+    the optimiser's state), for models whose training state does not fit. auto is ddp; one process alone holds everything."""
     gradient_checkpointing: bool = False
     """Trade time for memory: recompute each application of the block in the backward pass."""
     evaluate_every: int | None = Field(default=None, gt=0)

@@ -116,6 +116,24 @@ class Tracker:
             self._bar.close()
 
 
+class MuteTracker(Tracker):
+    """Records and says nothing: for the processes of a run other than the first.
+
+    Args:
+        folder: Run folder.
+        seed: Of the run.
+    """
+
+    def __init__(self, folder: Path, *, seed: int) -> None:
+        super().__init__(folder, seed=seed, tensorboard=False, progress=False)
+
+    def log(self, event: str, step: int, **figures: Any) -> None:
+        """Do nothing."""
+
+    def say(self, message: str) -> None:
+        """Do nothing."""
+
+
 def _tensorboard_writer(folder: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter

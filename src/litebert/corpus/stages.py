@@ -1,0 +1,221 @@
+"""The work of a corpus build that runs in workers: pure functions from one job to files and a record.
+
+``read_unit`` reads, cleans and fingerprints; ``link_range`` compares documents across parts; ``hash_file`` identifies an input;
+``token_stage`` has the last one, which makes shards. Each writes its record last and in one step: a job whose record exists need
+not run again, and one that runs again writes the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from litebert import files
+from litebert.corpus.clean import Cleaner
+from litebert.corpus.dedup import KeyRange, Links, links_in_range, write_part_keys
+from litebert.corpus.fingerprints import U64, Signer, words_hash, words_of
+from litebert.corpus.inputs import InputFile, open_stream
+from litebert.corpus.parts import Part, TextWriter, array_file, text_file, write_array
+from litebert.corpus.readers import Span, read_documents
+from litebert.corpus.settings import CorpusSettings
+from litebert.corpus.tally import Samples, Tally
+from litebert.errors import RunError
+
+PART_DOCUMENTS = 1 << 17
+"""Most documents in a part: bounds the memory of their signatures."""
+_SIGNED_AT_ONCE = 512
+_SENTENCES_AT_ONCE = 4096
+PARTS_FILE, TOKENIZER = "parts.json", "tokenizer"
+
+
+@dataclass(frozen=True)
+class UnitJob:
+    """Read, clean and fingerprint one unit.
+
+    Attributes:
+        folder: Of the build.
+        number: Of the unit.
+        spans: Index of the input file and the span of it, in order.
+        settings: Of the build.
+    """
+
+    folder: Path
+    number: int
+    spans: tuple[tuple[int, Span], ...]
+    settings: CorpusSettings
+
+    @property
+    def record(self) -> Path:
+        """The file that says it is done."""
+        return self.folder / "units" / f"{self.number:05d}.json"
+
+
+@dataclass(frozen=True)
+class LinkJob:
+    """Compare documents across parts; ``folder/parts.json`` lists them."""
+
+    folder: Path
+    number: int
+    keys: KeyRange
+    settings: CorpusSettings
+
+    @property
+    def record(self) -> Path:
+        """The links."""
+        return array_file(self.folder / "links", f"{self.number:05d}", "links")
+
+
+@dataclass(frozen=True)
+class HashJob:
+    """Identify some input files by content."""
+
+    folder: Path
+    number: int
+    files: tuple[InputFile, ...]
+
+    @property
+    def record(self) -> Path:
+        """The file that says it is done."""
+        return self.folder / "inputs" / f"{self.number:05d}.json"
+
+
+def check_visible(folder: Path) -> None:
+    """Refuse to work where the folder of the build is not the one the others see.
+
+    Raises:
+        RunError: It is not there.
+    """
+    if not (folder / TOKENIZER).is_dir():
+        raise RunError(
+            f"a worker cannot see the build's folder {folder}",
+            hint="On a cluster, --out must be on storage that every machine mounts under the same path.",
+            path=folder,
+        )
+
+
+# Reading --------------------------------------------------------------------------------------------------------------
+
+
+def read_unit(job: UnitJob) -> dict[str, Any]:
+    """Write the parts of one unit.
+
+    Returns:
+        Its record: ``parts``, ``tally`` and ``samples`` of what was dropped.
+    """
+    check_visible(job.folder)
+    tally = Tally()
+    report = job.settings.report
+    samples = Samples(report.samples, report.sample_characters, job.settings.seed)
+    documents = _cleaned(job, tally, samples)
+    signer = Signer(job.settings.dedup) if job.settings.dedup.near else None
+    parts: list[dict[str, Any]] = []
+    while (first := next(documents, None)) is not None:
+        name = f"{job.number:05d}-{len(parts):03d}"
+        parts.append(asdict(_write_part(job, name, chain([first], documents), signer)))
+    record = {"parts": parts, "tally": tally.dump(), "samples": samples.dump()}
+    files.write_json(job.record, record)
+    return record
+
+
+def _cleaned(job: UnitJob, tally: Tally, samples: Samples) -> Iterator[tuple[str, int, int]]:
+    """Yield text, input file and number of the documents that stay."""
+    clean = Cleaner(job.settings.clean)
+    read, kept, dropped, changed = (tally.group(name) for name in ("read", "clean", "dropped", "changed"))
+    lengths = tally.histogram("read_characters")
+    number = 0
+    for file, span in job.spans:
+        figures, sizes, reading = tally.file(file), [], Counter[str]()
+        for document in read_documents(span, job.settings.read, reading):
+            number += 1
+            sizes.append(len(document.text))
+            cleaned = clean(document.text)
+            changed.update(cleaned.counters)
+            if cleaned.text is None:
+                reason = cleaned.reason or "empty"
+                dropped[reason] += 1
+                figures[f"dropped: {reason}"] += 1
+                samples.offer(reason, job.number, number, file, document.text)
+                continue
+            kept.update(documents=1, characters=len(cleaned.text))
+            figures["clean_documents"] += 1
+            figures["clean_characters"] += len(cleaned.text)
+            yield cleaned.text, file, number
+        lengths.add(sizes)
+        reading.update(documents=len(sizes), characters=sum(sizes))
+        read.update(reading)
+        figures.update(documents=len(sizes), characters=sum(sizes))
+
+
+def _write_part(job: UnitJob, name: str, documents: Iterator[tuple[str, int, int]], signer: Signer | None) -> Part:
+    folder, settings = job.folder / "parts", job.settings.dedup
+    writer = TextWriter(text_file(folder, name))
+    hashes: list[bytes] = []
+    waiting: list[U64 | None] = []
+    signatures = []
+    for text, file, number in documents:
+        writer.add(text, file, number)
+        if settings.exact or signer:
+            words = words_of(text)
+            hashes.append(words_hash(words))
+            waiting.append(signer.shingles(words) if signer else None)
+        if signer and len(waiting) >= _SIGNED_AT_ONCE:
+            signatures.append(signer.signatures(waiting))
+            waiting = []
+        if writer.documents >= PART_DOCUMENTS or writer.characters >= job.settings.shards.unit_bytes:
+            break
+    writer.close()
+    if signer:
+        signatures.append(signer.signatures(waiting))
+    band_ends: tuple[int, ...] = ()
+    if hashes:
+        array = np.frombuffer(b"".join(hashes), dtype="<u8").reshape(-1, 2).astype(np.uint64)
+        band_ends = write_part_keys(folder, name, array, np.concatenate(signatures) if signatures else None, settings)
+    return Part(name, writer.documents, writer.characters, band_ends)
+
+
+# Comparing ------------------------------------------------------------------------------------------------------------
+
+
+def link_range(job: LinkJob) -> None:
+    """Write the links of one range of keys."""
+    check_visible(job.folder)
+    links = links_in_range(job.folder / "parts", read_parts(job.folder), job.keys, job.settings.dedup)
+    write_array(job.record, links)
+
+
+def read_parts(folder: Path) -> list[Part]:
+    """Return the parts that all units made, in order."""
+    data = json.loads((folder / PARTS_FILE).read_text(encoding="utf-8"))
+    return [part_from(entry) for entry in data]
+
+
+def part_from(entry: dict[str, Any]) -> Part:
+    """Return a part from its JSON."""
+    return Part(**{**entry, "band_ends": tuple(entry["band_ends"])})
+
+
+def read_links(job: LinkJob) -> Links:
+    """Return what a link job wrote."""
+    links: Links = np.load(job.record)
+    return links
+
+
+# Inputs ---------------------------------------------------------------------------------------------------------------
+
+
+def hash_file(job: HashJob) -> list[str]:
+    """Return the SHA-256 of input files as they are stored, and record them."""
+    found = []
+    for file in job.files:
+        with open_stream(replace(file, compression=None)) as stream:
+            found.append(hashlib.file_digest(stream, "sha256").hexdigest())
+    files.write_json(job.record, found)
+    return found
