@@ -10,6 +10,7 @@ import pytest
 
 from litebert.cli.main import COMMANDS, cli
 from litebert.cli.reference import command_reference, settings_reference
+from litebert.pretrain.settings import PretrainSettings, with_defaults
 from litebert.settings import build_settings, read_recipe, recipe_folder, recipe_names
 from litebert.tasks.finetune import FinetuneSettings, with_suggestions
 
@@ -27,8 +28,28 @@ def test_every_recipe_is_a_valid_run_file(name):
     head = [line for line in text.splitlines() if line.startswith("#")]
     assert any("Launch:" in line for line in head) and any("Expected:" in line for line in head)
     recipe = read_recipe(name)
-    settings = build_settings(FinetuneSettings, with_suggestions({"model": "random:nano", **recipe}))
+    if name.startswith("pretrain/"):
+        settings = build_settings(PretrainSettings, with_defaults({"corpus": "corpus", **recipe}))
+        assert settings.training.batch_size % settings.block == 0
+    else:
+        settings = build_settings(FinetuneSettings, with_suggestions({"model": "random:nano", **recipe}))
     assert settings.training.total_steps(100) > 0
+
+
+@pytest.mark.parametrize("size", ["base", "large", "xlarge", "xxlarge"])
+@pytest.mark.parametrize("version", [1, 2])
+def test_pretraining_recipes_are_the_papers(size, version):
+    """Section 4.1 and the flags of Google's run_pretraining.py; v2 is longer and without dropout."""
+    settings = build_settings(PretrainSettings, with_defaults({"corpus": "corpus", **read_recipe(f"pretrain/{size}-v{version}")}))
+    training = settings.training
+    assert (training.optimizer, training.learning_rate, training.batch_size, training.warmup_steps) == ("lamb", 0.00176, 4096, 3125)
+    assert (training.weight_decay, training.clip_norm, training.schedule) == (0.01, 1.0, "linear")
+    assert (training.beta1, training.beta2, training.epsilon) == (0.9, 0.999, 1e-6)
+    assert training.steps == (125_000 if version == 1 else 10_000_000 if size == "base" else 3_000_000)
+    assert settings.model == f"random:{size}-v{version}"
+    examples = settings.examples
+    assert (examples.length, examples.mask_rate, examples.ngrams, examples.short_probability) == (512, 0.15, 3, 0.1)
+    assert (examples.sentence_objective, examples.lone, examples.max_predictions) == ("sop", "skip", None)
 
 
 @pytest.mark.parametrize("task", TABLE_14)

@@ -16,6 +16,7 @@ from litebert.cli.output import common_options, print_result, program, table
 
 if TYPE_CHECKING:
     from litebert.corpus.build import Built, Progress
+    from litebert.corpus.data_findings import Finding
     from litebert.corpus.engines import Engine
     from litebert.corpus.plan import Plan
     from litebert.corpus.settings import CorpusSettings
@@ -66,7 +67,7 @@ def build(
 ) -> None:  # fmt: skip
     """Turn INPUT into token shards: text, JSONL, Parquet or HTML files, packed or not, folders, globs, URLs.
 
-    Documents are cleaned, duplicates dropped, sentences found and tokenised; report.json in the folder tells what was dropped and why.
+    Documents are cleaned, duplicates dropped, sentences found and tokenised; report.html in the folder tells what was dropped and why.
 
     \b
     Example:
@@ -184,7 +185,7 @@ def _print_plan(plan: Plan, out: str, workers: int | None, *, as_json: bool) -> 
     data = {
         "settings": plan.settings.model_dump(mode="json"), "files": len(plan.files), "bytes": plan.size,
         "units": len(plan.units), "workers": count, **figures,
-        "written": [f"{out}/{name}" for name in ("manifest.json", "report.json", "tokenizer/", "shard-*.npy")],
+        "written": [f"{out}/{name}" for name in ("manifest.json", "report.json", "report.html", "tokenizer/", "shard-*.npy")],
     }  # fmt: skip
     rows = [
         ("input", f"{len(plan.files)} files, {plan.size / 1e6:,.1f} MB"),
@@ -222,7 +223,7 @@ def _print_built(result: Built, plan: Plan, *, as_json: bool) -> None:
         ("unknown", f"{report['tokens']['unknown_share']:.4%} of the tokens"),
         ("shards", f"{corpus['shards']} of {result.manifest['dtype']}"),
         ("corpus", str(result.folder)),
-        ("report", str(result.folder / "report.json")),
+        ("report", str(result.folder / "report.html")),
     ]
     data = {
         "out": str(result.folder),
@@ -230,8 +231,34 @@ def _print_built(result: Built, plan: Plan, *, as_json: bool) -> None:
         "dropped": report["dropped"],
         "unknown_share": report["tokens"]["unknown_share"],
     }
-    artifacts = [str(result.folder), str(result.folder / "report.json")]
-    print_result("corpus", data, table(rows), as_json=as_json, artifacts=artifacts)
+    artifacts = [str(result.folder), *(str(result.folder / name) for name in ("report.json", "report.html"))]
+    warnings = [finding.text for finding in _findings(report) if finding.severity != "info"]
+    print_result("corpus", data, table(rows), as_json=as_json, warnings=warnings, artifacts=artifacts)
+
+
+@command.command("report")
+@click.argument("folder")
+@common_options
+def report(folder: str, as_json: bool, debug: bool) -> None:  # noqa: ARG001
+    """Make report.html from the report.json of a corpus again, and show what stands out.
+
+    \b
+    Example:
+      litebert corpus report corpus
+    """  # noqa: D301
+    from litebert.corpus.data_report import read_report, write_data_report
+
+    found = _findings(read_report(folder))
+    page = str(write_data_report(folder))
+    data = {"report": page, "findings": [vars(finding) for finding in found]}
+    rows = [("report", page), *((finding.severity, finding.text) for finding in found)]
+    print_result("corpus", data, table(rows), as_json=as_json, artifacts=[page])
+
+
+def _findings(data: dict[str, Any]) -> list[Finding]:
+    from litebert.corpus.data_findings import check_report, findings_of
+
+    return findings_of(check_report(data))
 
 
 @command.command("verify")

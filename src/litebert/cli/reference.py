@@ -34,23 +34,31 @@ def command_reference() -> str:
 
 
 def settings_reference() -> str:
-    """Return every field of a fine-tuning run file as a page."""
+    """Return every field of every run file as a page."""
+    from litebert.corpus.settings import CorpusSettings
+    from litebert.corpus.vocabulary_settings import VocabularySettings
+    from litebert.pretrain.settings import PretrainSettings
     from litebert.tasks.finetune import FinetuneSettings
 
+    kinds: dict[str, type[BaseModel]] = {
+        "litebert finetune": FinetuneSettings, "litebert pretrain": PretrainSettings, "litebert corpus build": CorpusSettings,
+        "litebert vocab train": VocabularySettings,
+    }  # fmt: skip
     parts = [
-        _HEAD + "# Settings of a fine-tuning run\n",
+        _HEAD + "# Settings\n",
         "In a run file (TOML) these are keys and tables; on the command line `--set table.key=value`.\n",
-        *_table("", FinetuneSettings),
     ]
+    for command, kind in kinds.items():
+        parts += [f"\n## {command}\n", *_table("", kind, level="###")]
     return "\n".join(parts)
 
 
-def _table(prefix: str, kind: type[BaseModel]) -> list[str]:
+def _table(prefix: str, kind: type[BaseModel], *, level: str) -> list[str]:
     rows = ["| field | type | default | meaning |", "|---|---|---|---|"]
     nested: list[str] = []
     for name, field in kind.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            nested += [f"\n## {prefix}{name}\n", *_table(f"{prefix}{name}.", field.annotation)]
+            nested += [f"\n{level} {prefix}{name}\n", *_table(f"{prefix}{name}.", field.annotation, level=level)]
             continue
         text = (field.description or "").replace("\n", " ").replace("|", "\\|")
         rows.append(f"| `{prefix}{name}` | {_type(field.annotation)} | {_default(field)} | {text} |")

@@ -18,6 +18,7 @@ import numpy as np
 from litebert import files
 from litebert.corpus import stages
 from litebert.corpus.build_folder import REPORT, BuildFolder
+from litebert.corpus.data_report import write_data_report
 from litebert.corpus.dedup import cluster, key_ranges
 from litebert.corpus.engines import Engine
 from litebert.corpus.inputs import InputFile
@@ -141,13 +142,16 @@ class _Build:
             self.found.duplicates = self._compare(parts)
         self._tokenize(parts)
         self.found.inputs = self._inputs()
-        files.write_json(self.out / REPORT, corpus_report(self.plan.tokenizer, self.settings, self.found))
+        plan = self.plan.facts()
+        report = corpus_report(self.plan.tokenizer, self.settings, self.found)
+        files.write_json(self.out / REPORT, {**report, "versions": plan["versions"]})
+        write_data_report(self.out)
         if not self.found.shards:
             self.folder.clean_up()
             raise _nothing_left(self.found.tally, self.out)
         counters = {**self.found.tally.dump()["counters"]}
         counters["duplicates"] = {name: self.found.duplicates.get(name, 0) for name in ("exact", "near")}
-        facts = {"build": self.plan.facts(), "inputs": self.found.inputs, "counters": counters}
+        facts = {"build": plan, "inputs": self.found.inputs, "counters": counters}
         write_manifest(self.out, self.found.shards, self.plan.tokenizer, facts)
 
     @property

@@ -111,9 +111,14 @@ class BuildFolder:
                 hint="Resume with what the build began with, or start again with --force or another --out.", path=path,
             )  # fmt: skip
         self.finished = (self.out / MANIFEST).is_file()
-        for stale in self.work.rglob(".*.tmp"):
-            stale.unlink(missing_ok=True)
+        self._remove_halves()
         return True
+
+    def _remove_halves(self) -> None:
+        """Remove what a killed process was writing."""
+        ours = [f".{name}.*.tmp" for name in (MANIFEST, REPORT, "shard-*")]
+        for stale in [*self.work.rglob(".*.tmp"), *(path for name in ours for path in self.out.glob(name))]:
+            remove(stale)
 
     def _remove_ours(self) -> None:
         shards = list(self.out.glob("shard-*.npy"))
@@ -129,6 +134,7 @@ class BuildFolder:
             # The manifest goes first: a folder without one is no corpus.
             for target in [*(self.out / name for name in OURS), *shards]:
                 remove(target)
+            self._remove_halves()
 
     def _lock_now(self) -> None:
         try:
@@ -151,6 +157,7 @@ class BuildFolder:
 
     def clean_up(self) -> None:
         """Remove the intermediate files."""
+        self._remove_halves()
         shutil.rmtree(self.work, ignore_errors=True)
 
 

@@ -30,6 +30,31 @@ from litebert.report.page import (
 )
 
 PAGE = "report.html"
+TITLE = "Data report"
+"""The page says nothing that differs between two folders of the same build, so not the folder's name either."""
+_AGAIN = "Build the corpus again: litebert corpus build ... --force"
+
+
+def read_report(folder: str | Path) -> dict[str, Any]:
+    """Read the ``report.json`` of a corpus.
+
+    Args:
+        folder: The corpus folder.
+
+    Raises:
+        DataError: There is none, or it is damaged.
+    """
+    path = Path(folder) / REPORT
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        hint = f"litebert corpus build writes {REPORT}; name the folder given to it as --out."
+        raise DataError(f"there is no {REPORT} in {folder}", hint=hint, path=path) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{REPORT} cannot be read: {error}", hint=_AGAIN, path=path) from error
+    if not isinstance(report, dict):
+        raise DataError(f"{REPORT} is not a JSON object", hint=_AGAIN, path=path)
+    return report
 
 
 def write_data_report(folder: str | Path) -> Path:
@@ -45,18 +70,7 @@ def write_data_report(folder: str | Path) -> Path:
         DataError: There is no ``report.json``, or it is damaged.
         RunError: The page cannot be written.
     """
-    folder = Path(folder)
-    path = folder / REPORT
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        hint = f"litebert corpus build writes {REPORT}; name the folder given to it as --out."
-        raise DataError(f"there is no {REPORT} in {folder}", hint=hint, path=path) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{REPORT} cannot be read: {error}", hint="Build the corpus again.", path=path) from error
-    if not isinstance(report, dict):
-        raise DataError(f"{REPORT} is not a JSON object", hint="Build the corpus again.", path=path)
-    return build_data_report(report, title=f"Corpus {folder.resolve().name}").write(folder / PAGE)
+    return build_data_report(read_report(folder), title=TITLE).write(Path(folder) / PAGE)
 
 
 def build_data_report(report: Mapping[str, Any], *, title: str) -> Report:
@@ -84,22 +98,21 @@ def build_data_report(report: Mapping[str, Any], *, title: str) -> Report:
 
 
 def _subtitle(fields: Fields) -> str:
-    sources = len(fields.parts("sources")) + fields.count("other_sources", "files")
-    shards, size = fields.count("corpus", "shards"), _read_bytes(fields)
+    sources, others = fields.parts("sources"), fields.part("other_sources")
+    count = len(sources) + others.count("files")
+    folder = sections.common_folder([source.text("source") for source in sources])
+    size = sum(source.count("bytes") for source in sources) + others.count("bytes")
+    shards = fields.number("corpus", "shards")
     parts = [
-        _plural(sources, "source") if sources else "",
-        _bytes(size) if size else "",
-        _plural(shards, "shard") if fields.number("corpus", "shards") is not None else "",
+        (_plural(count, "source") + (f" in {folder}" if folder else "")) if count else "",
+        f"{_bytes(size)} read" if size else "",
+        f"{_plural(int(shards), 'shard')} written" if shards is not None else "",
     ]
     return " · ".join(part for part in parts if part)
 
 
 def _plural(count: int, word: str) -> str:
     return f"{count:,} {word}{'' if count == 1 else 's'}"
-
-
-def _read_bytes(fields: Fields) -> int:
-    return sum(s.count("bytes") for s in fields.parts("sources")) + fields.count("other_sources", "bytes")
 
 
 def _bytes(size: float) -> str:

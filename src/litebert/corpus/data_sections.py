@@ -21,24 +21,25 @@ def sources_section(fields: Fields) -> list[Block]:
     sources, total = fields.parts("sources"), fields.count("corpus", "tokens")
     if not sources:
         return []
-    folder, names = _short_names([source.text("source") for source in sources])
-    ranked = sorted(zip(names, sources, strict=True), key=lambda pair: -pair[1].count("tokens"))
+    names = [source.text("source") for source in sources]
+    folder = common_folder(names)
+    ranked = sorted(
+        ((name[len(folder) :], source) for name, source in zip(names, sources, strict=True)),
+        key=lambda pair: -pair[1].count("tokens"),
+    )
     rows = [_source_row(name, source, total, _form(source)) for name, source in ranked]
     if (others := fields.part("other_sources")).data:
         rows.append(_source_row(f"{others.count('files'):,} smaller ones", others, total, ""))
     header = ("source", "form", "kB", "documents", "kept", "tokens", "share", "characters a token", "dropped")
     shown = [i for i in range(len(header)) if i not in (1, 8) or len({str(row[i]) for row in rows}) > 1]
-    blocks = _source_bars(ranked, total)
-    blocks += [paragraph(f"All are in {folder}.")] if folder else []
-    return [*blocks, table([header[i] for i in shown], [[row[i] for i in shown] for row in rows])]
+    return [*_source_bars(ranked, total), table([header[i] for i in shown], [[row[i] for i in shown] for row in rows])]
 
 
-def _short_names(names: list[str]) -> tuple[str, list[str]]:
-    """Return the folder that all names share, and what is left of them."""
+def common_folder(names: list[str]) -> str:
+    """Return the folder that all paths or URLs share, with a slash at its end; empty where there is none."""
     first, last = (name.split("/")[:-1] for name in (min(names, default=""), max(names, default="")))
     same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
-    folder = "".join(f"{name}/" for name in first[:same])
-    return folder, [name[len(folder) :] for name in names]
+    return "".join(f"{name}/" for name in first[:same])
 
 
 def _form(source: Fields) -> str:
@@ -102,7 +103,7 @@ def _samples(title: str, samples: list[Fields], fields: Fields) -> Block:
 
 def _texts(samples: list[Fields], fields: Fields) -> Block:
     """Return a table of texts and of the place each comes from: its source and its number there."""
-    folder = _short_names([source.text("source") for source in fields.parts("sources")])[0]
+    folder = common_folder([source.text("source") for source in fields.parts("sources")])
     rows: list[list[Cell]] = []
     for sample in samples:
         shown = [item for item in (sample, sample.part("duplicate_of")) if item.data]

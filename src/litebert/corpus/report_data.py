@@ -10,12 +10,12 @@ Its fields, in the order of the file:
     changed      what cleaning changed inside documents, by rule
     dropped      documents dropped, by reason, duplicates included
     duplicates   exact, near, clusters, largest_cluster, settings
-    tokens       vocabulary size, pieces used, unknown pieces and their share, the most frequent pieces
+    tokens       vocabulary size, pieces used, unknown pieces and their share, pieces without a letter, the most frequent pieces
     languages    documents measured and the share of each language among them; none where py3langid is not installed
     histograms   count, mean, median, p90, largest and bins [from, to, count] of read_characters, document_characters,
                  document_sentences, document_tokens, sentence_characters, sentence_tokens
     samples      dropped: by reason; duplicates: exact and near, with the document each is a duplicate of; kept
-    settings, tokenizer
+    settings, tokenizer, versions
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from litebert.corpus.data_findings import has_letter
 from litebert.corpus.dedup import EXACT_DUPLICATE, KEPT, NEAR_DUPLICATE, Clusters
 from litebert.corpus.fingerprints import mixed
 from litebert.corpus.languages import probabilities
@@ -162,9 +163,11 @@ def _tokens(tokenizer: AlbertTokenizer, pieces: Pieces) -> dict[str, Any]:
     count = int(pieces.sum())
     order = np.argsort(-pieces, kind="stable")[:_TOP_PIECES]
     unknown = int(pieces[tokenizer.unk_id])
+    used = np.flatnonzero(pieces).tolist()
     return {
         "vocab_size": tokenizer.vocab_size, "pieces_used": int((pieces > 0).sum()),
         "pieces_seen_100_times": int((pieces >= 100).sum()), "unknown": unknown, "unknown_share": unknown / max(1, count),
+        "no_letter_share": sum(int(pieces[i]) for i in used if not has_letter(tokenizer.id_to_piece(i))) / max(1, count),
         "top": [
             {"piece": tokenizer.id_to_piece(int(i)), "count": int(pieces[i]), "share": int(pieces[i]) / count}
             for i in order if pieces[i]

@@ -34,6 +34,7 @@ from litebert.train.devices import choose_device
 from litebert.train.guardian import advice
 from litebert.train.loop import EvaluationResult, Trainer
 from litebert.train.precision import uses_bfloat16
+from litebert.train.processes import refuse_many
 from litebert.train.run_folder import RunFolder, environment
 from litebert.train.settings import TrainingSettings
 from litebert.train.tracking import MetricsFile, Tracker
@@ -219,6 +220,7 @@ def finetune(
     Raises:
         Interrupted: Ctrl-C; the state is saved.
     """
+    refuse_many("fine-tuning")
     settings = prepared.settings
     device = choose_device(settings.device)  # before an earlier run is replaced
     folder = RunFolder(

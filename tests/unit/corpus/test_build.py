@@ -117,7 +117,7 @@ def test_sentences_of_the_documents_in_order(tmp_path, tokenizer):
     made([write(tmp_path / "a.txt", texts)], tmp_path / "out", tokenizer)
     assert texts_of(tmp_path / "out") == expected(texts)
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
-        "manifest.json", "report.json", "tokenizer",
+        "manifest.json", "report.json", "report.html", "tokenizer",
         *(f"shard-00000-000.{part}.npy" for part in ("tokens", "sentences", "documents")),
     }  # fmt: skip
 
@@ -465,7 +465,7 @@ def test_nothing_left_after_cleaning(tmp_path, tokenizer):
     assert "report.json" in caught.value.hint
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert {s["text"] for found in report["samples"]["dropped"].values() for s in found} == {"Short one.", "Short two."}
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["report.json"]
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"report.json", "report.html"}
     made([source], tmp_path / "out", tokenizer, "clean.min_characters=0", "clean.min_words=0", force=True)
 
 

@@ -1,0 +1,189 @@
+"""Judge a pretrained checkpoint by fine-tuning it: against the same architecture from random weights and against TF-IDF with a linear model.
+
+    LITEBERT_DATA=DIR python benchmarks/checkpoint.py --model litebert-small-en [--tasks cola,rte] [--seeds 5] [--arms pretrained,random]
+
+DIR holds the public data sets. Each run is a process of its own through the command line: the same recipe for both arms, each with the
+learning rate that suits it (2e-4 for trained weights, 3e-4 for random ones), all seeds reported with median and standard deviation at the
+best epoch on dev. The natural-language-inference row trains on SNLI's dev part and is scored on its test part, for want of the training
+part. Results go to benchmarks/results/checkpoint.json as they come.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from litebert.files import write_json
+from litebert.train.run_folder import environment
+
+RESULT = Path(__file__).parent / "results" / "checkpoint.json"
+GLUE = {"cola": 10, "sst2": 4, "mrpc": 8, "stsb": 8, "rte": 8, "wnli": 5}
+"""Epochs by task."""
+NLI = "snli"
+RATES = {"pretrained": "2e-4", "random": "3e-4"}
+PUBLISHED = {
+    "BERT-Tiny": {"cola": 0.0, "sst2": 83.2, "mrpc": 71.1, "stsb": 73.6, "rte": 57.2, "wnli": 62.3},
+    "BERT-Mini": {"cola": 0.0, "sst2": 85.9, "mrpc": 71.8, "stsb": 73.3, "rte": 57.9, "wnli": 62.3},
+}
+"""GLUE test set, google/bert_uncased_*: Matthews, accuracy, accuracy, Spearman, accuracy; dev figures here are not the same thing."""
+
+
+def snli(data: Path, folder: Path) -> tuple[Path, Path]:
+    """Write SNLI's dev part (to train on) and test part as CSV."""
+    names = ("entailment", "neutral", "contradiction")
+    train, test = folder / "train.csv", folder / "test.csv"
+    with train.open("w", newline="") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(["text", "text_pair", "label"])
+        for record in read_pairs(data / "snli" / "validation.tsv"):
+            rows.writerow([record[0], record[1], names[int(record[2])]])
+    with test.open("w", newline="") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(["text", "text_pair", "label"])
+        for record in read_pairs(data / "snli" / "test.tsv"):
+            rows.writerow([record[0], record[1], names[int(record[2])]])
+    return train, test
+
+
+def read_pairs(path: Path) -> list[tuple[str, str, str]]:
+    """Read premise, hypothesis and label number, whatever their columns are called."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
+    return [(row[-3], row[-2], row[-1]) for row in rows[1:] if len(row) >= 3 and row[-1].strip() in ("0", "1", "2")]
+
+
+def finetune(task: str, model: str, arm: str, data: Path, seeds: int, folder: Path) -> dict[str, object]:
+    """Run all seeds of one task through the command line."""
+    if task == NLI:
+        train, test = snli(data, folder)
+        what = ["classify", "--train", str(train), "--dev", str(test), "--recipe", "glue-small/base", "--epochs", "4"]
+    else:
+        what = [
+            f"glue/{task}",
+            "--data",
+            str(data / f"glue-{task}"),
+            "--recipe",
+            f"glue-small/{task}",
+            "--epochs",
+            str(GLUE[task]),
+        ]
+    command = [
+        sys.executable, "-m", "litebert", "finetune", *what, "--model", model, "--learning-rate", RATES[arm], "--seeds", str(seeds),
+        "--out", str(folder / "run"), "--json",
+    ]  # fmt: skip
+    started = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{task} failed: {done.stdout}{done.stderr}")
+    found = json.loads(done.stdout.splitlines()[-1])["data"]
+    main = next(iter(found["metrics"]))
+    scores = [seed[main] for seed in found["seeds"]]
+    return {
+        "metric": main, "median": statistics.median(scores), "deviation": statistics.stdev(scores) if len(scores) > 1 else None,
+        "scores": scores, "baseline": found["baseline"], "minutes": round((time.perf_counter() - started) / 60, 1),
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model", default="litebert-small-en")
+    parser.add_argument("--tasks", default=",".join((*GLUE, NLI)))
+    parser.add_argument("--arms", default="pretrained,random")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--note", default="", help="What else the machine was doing.")
+    arguments = parser.parse_args()
+    if not os.environ.get("LITEBERT_DATA"):
+        raise SystemExit("set LITEBERT_DATA to the folder that holds the public data sets")
+    data = Path(os.environ["LITEBERT_DATA"])
+    results = json.loads(RESULT.read_text()) if RESULT.is_file() else {"tasks": {}}
+    for task in arguments.tasks.split(","):
+        with tempfile.TemporaryDirectory() as name:
+            results["tasks"].setdefault(task, {})["bag of words"] = bag_of_words(task, data, Path(name))
+        for arm in [a for a in arguments.arms.split(",") if a]:
+            with tempfile.TemporaryDirectory() as name:
+                folder = Path(name)
+                model = arguments.model
+                if arm == "random":
+                    model = random_twin(arguments.model, folder)
+                row = finetune(task, model, arm, data, arguments.seeds, folder)
+            results["tasks"].setdefault(task, {})[arm] = row | {"note": arguments.note}
+            print(task, arm, row["metric"], row["median"], row["scores"], f"{row['minutes']} min", flush=True)
+            results |= {"model": Path(arguments.model).name, "published": PUBLISHED, "environment": environment()}
+            write_json(RESULT, results)
+        print(task, "bag of words", results["tasks"][task]["bag of words"], flush=True)
+        write_json(RESULT, results)
+
+
+def random_twin(model: str, folder: Path) -> str:
+    """Write a model of the same architecture and vocabulary with random weights."""
+    import torch
+
+    from litebert.checkpoint.pretrained import AlbertForPreTraining, AlbertTokenizer, read_source
+
+    torch.manual_seed(0)
+    twin = folder / "twin"
+    AlbertForPreTraining(read_source(model).config).save_pretrained(twin)
+    AlbertTokenizer.from_pretrained(model).save_pretrained(twin)
+    return str(twin)
+
+
+def bag_of_words(task: str, data: Path, folder: Path) -> dict[str, object]:
+    """Score TF-IDF of words and word pairs with a linear model; a pair's vectors stand side by side with their product."""
+    import numpy as np
+    from scipy.sparse import hstack
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    from litebert.tasks.datasets import read_splits
+
+    if task == NLI:
+        train, test = snli(data, folder)
+        splits = read_splits(
+            "classify",
+            train=str(train),
+            dev=str(test),
+            data=None,
+            columns=None,
+            options={},
+            dev_fraction=0.1,
+            limit=None,
+        )
+    else:
+        splits = read_splits(
+            f"glue/{task}", train=None, dev=None, data=str(data / f"glue-{task}"), columns=None, options={}, dev_fraction=0.1, limit=None,
+        )  # fmt: skip
+    words = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True).fit(
+        [r.text for r in splits.train] + [r.pair or "" for r in splits.train]
+    )
+
+    def features(records):
+        first = words.transform([r.text for r in records])
+        if records[0].pair is None:
+            return first
+        second = words.transform([r.pair for r in records])
+        return hstack([first, second, first.multiply(second)]).tocsr()
+
+    gold = [r.label for r in splits.dev]
+    if task == "stsb":
+        model = Ridge().fit(features(splits.train), [float(r.label) for r in splits.train])
+        scores = np.asarray(model.predict(features(splits.dev)))[:, None]
+    else:
+        model = LogisticRegression(max_iter=2000).fit(features(splits.train), [str(r.label) for r in splits.train])
+        scores = model.predict_log_proba(features(splits.dev))
+        order = [list(model.classes_).index(str(label)) for label in splits.task.to_dict()["labels"]]
+        scores = scores[:, order]
+    metrics = splits.task.score(scores.astype(np.float32), splits.dev).evaluation.metrics
+    main = next(iter(metrics))
+    return {"metric": main, "median": metrics[main], "records": len(gold)}
+
+
+if __name__ == "__main__":
+    main()
