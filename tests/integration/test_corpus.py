@@ -249,7 +249,7 @@ def test_memory_does_not_grow_with_the_input(vocabulary, tmp_path):
         done = subprocess.run([sys.executable, "-c", MEASURE, *command], capture_output=True, text=True, check=True)
         peaks[count] = int(done.stdout.splitlines()[-1]) / 1024
         assert Corpus(tmp_path / str(count)).documents == count
-    assert peaks[12_000] - peaks[1_200] < 12, peaks  # megabytes; the text alone has 5.7, the signatures 6.1
+    assert peaks[12_000] - peaks[1_200] < 4, peaks  # megabytes; the text alone has 5.7, the signatures 6.1
     assert peaks[12_000] < 400
 
 

@@ -40,7 +40,7 @@ OPTIMIZERS = {
     "lamb": {"training": {"optimizer": "lamb", "learning_rate": 0.01, "ema": 0.9}},
     "muon": {"training": {"optimizer": "muon"}},
 }
-"""What one process computes, with dropout. The batch grows, n-grams follow single words, rows are packed, sentence order comes later."""
+"""What one process computes. Dropout is on; the batch grows; n-grams follow single words; rows are packed; sentence order comes late."""
 
 SHARED = {
     "ddp": ("adamw", {"training": {"parallel": "ddp"}}),
@@ -68,7 +68,8 @@ def make_settings(base, *changes):
     """Six micro-batches at most, one at first, so that the second process begins with nothing to do."""
     data = {
         "corpus": str(base / "train"), "held_out": str(base / "held"), "model": f"random:{base / 'tiny.json'}",
-        "examples": {"length": 32}, "curriculum": {"first_batch_size": 2, "depths": [[0.4, 1]]}, "evaluation_rows": 16, "compile": False,
+        "examples": {"length": 32}, "curriculum": {"first_batch_size": 2, "depths": [[0.4, 1]]}, "evaluation_rows": 16,
+        "compile": False,
         "training": {
             "batch_size": 12, "micro_batch_size": 2, "steps": STEPS, "learning_rate": 0.002, "evaluate_every": 5, "log_every": 1,
             "precision": "fp32", "checkpoint_minutes": 0, "schedule": "trapezoid",
@@ -198,7 +199,10 @@ def assert_same_run(a, b, tolerance):
         for x, y in zip(first, second, strict=True):
             figures = [n for n in x if n.startswith(("loss", "dev/")) or n in ("gradient_norm", "learning_rate")]
             for name in figures:
-                assert y[name] == pytest.approx(x[name], abs=tolerance, rel=tolerance), (event, x["step"], name)
+                near = (
+                    10 * tolerance if name == "gradient_norm" else tolerance
+                )  # itself a float32 sum, in another order
+                assert y[name] == pytest.approx(x[name], abs=near, rel=near), (event, x["step"], name)
             assert [x.get("examples"), x.get("tokens")] == [y.get("examples"), y.get("tokens")]
     assert largest_difference(a, b) < tolerance
 

@@ -143,7 +143,7 @@ def test_a_damaged_last_checkpoint_falls_back(corpora, finished, tmp_path):
     out = tmp_path / "damaged"
     command = [sys.executable, "-m", "litebert", *arguments(corpora, out, "--steps", "24"), "--set", "training.checkpoint_minutes=0"]
     process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(SOURCE)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    wait_for_step(out, 12, process)
+    wait_for_step(out, 6, process)
     process.kill()
     process.communicate()
     last = sorted((out / "checkpoints" / "seed-0").glob("step-*.pt"))[-1]

@@ -45,6 +45,7 @@ def command() -> None:
     help="Of plain text: a paragraph or a sentence a line with empty lines between documents, or a document a file or a line.",
 )  # fmt: skip
 @click.option("--text-field", help="Field of JSON or Parquet rows that holds the text.")
+@click.option("--clean/--no-clean", "cleaning", default=None, help="Repair and filter documents; default: yes.")
 @click.option("--language", "languages", multiple=True, metavar="CODE", help="Keep this language; may be repeated.")
 @click.option("--min-characters", type=int, help="Drop shorter documents.")
 @click.option("--min-words", type=int, help="Drop documents of fewer words.")
@@ -115,8 +116,7 @@ def resolve(recipe: str | None, overrides: tuple[str, ...], flags: dict[str, Any
         value = flags.get(flag)
         if value is not None and value != ():
             given.setdefault(group, {})[field] = value
-    if flags.get("seed") is not None:
-        given["seed"] = flags["seed"]
+    given.update({name: flags[name] for name in ("seed", "cleaning") if flags.get(name) is not None})
     data = merge(read_recipe(recipe) if recipe else {}, parse_overrides(overrides))
     return build_settings(CorpusSettings, merge(data, given))
 

@@ -19,7 +19,8 @@ from litebert.errors import ConfigError, UsageError
 BUILD = ".build"
 PLAN = "plan.json"
 REPORT = "report.json"
-OURS = (MANIFEST, REPORT, "report.html", TOKENIZER, BUILD)
+PAGE = "report.html"
+OURS = (MANIFEST, REPORT, PAGE, TOKENIZER, BUILD)
 """What a build writes, apart from the shards."""
 
 
@@ -116,7 +117,7 @@ class BuildFolder:
 
     def _remove_halves(self) -> None:
         """Remove what a killed process was writing."""
-        ours = [f".{name}.*.tmp" for name in (MANIFEST, REPORT, "shard-*")]
+        ours = [f".{name}.*.tmp" for name in (MANIFEST, REPORT, PAGE, "shard-*")]
         for stale in [*self.work.rglob(".*.tmp"), *(path for name in ours for path in self.out.glob(name))]:
             remove(stale)
 
@@ -124,7 +125,7 @@ class BuildFolder:
         shards = list(self.out.glob("shard-*.npy"))
         if not (self._begun or (self.out / MANIFEST).is_file()):
             foreign = [name for name in OURS if name != BUILD and (self.out / name).exists()] + [s.name for s in shards]
-            if foreign and set(foreign) != {REPORT}:
+            if not set(foreign) <= {REPORT, PAGE}:
                 raise UsageError(
                     f"{self.out} holds no corpus, but files a build would replace: {', '.join(sorted(foreign)[:5])}",
                     hint="They are not removed, not even with --force. Choose another --out, or move them away.",

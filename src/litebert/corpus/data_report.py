@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from litebert.corpus import data_sections as sections
-from litebert.corpus.build_folder import REPORT
+from litebert.corpus.build_folder import PAGE, REPORT
 from litebert.corpus.data_findings import check_report, findings_of
 from litebert.corpus.report_fields import Fields, percent, share
 from litebert.errors import DataError
@@ -29,7 +29,6 @@ from litebert.report.page import (
     table,
 )
 
-PAGE = "report.html"
 TITLE = "Data report"
 """The page says nothing that differs between two folders of the same build, so not the folder's name either."""
 _AGAIN = "Build the corpus again: litebert corpus build ... --force"
@@ -199,7 +198,7 @@ def _counted(title: str, counts: Mapping[str, int], header: str) -> list[Block]:
 
 
 def _settings(fields: Fields) -> list[Block]:
-    facts = {name: str(version) for name, version in fields.part("versions").data.items()}
+    facts = {name: fields.text("versions", name) for name in fields.part("versions").data}
     if sha256 := fields.text("tokenizer", "sha256"):
         facts["tokenizer"] = f"{fields.count('tokenizer', 'vocab_size'):,} pieces, SHA-256 {sha256}"
     if schema := fields.text("schema"):

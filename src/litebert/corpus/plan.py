@@ -18,6 +18,7 @@ from litebert.corpus.inputs import InputFile, list_inputs
 from litebert.corpus.readers import read_documents, spans
 from litebert.corpus.settings import CorpusSettings
 from litebert.corpus.shards import token_dtype, tokenizer_sha256
+from litebert.corpus.stages import as_it_is
 from litebert.corpus.token_stage import sentences_of
 from litebert.text import AlbertTokenizer
 
@@ -123,7 +124,10 @@ def estimate(plan: Plan, workers: int) -> dict[str, Any]:
     """
     settings, reading = plan.settings, Counter[str]()
     started = time.perf_counter()
-    clean, signer = Cleaner(settings.clean), Signer(settings.dedup) if settings.dedup.near else None
+    clean, signer = (
+        Cleaner(settings.clean) if settings.cleaning else as_it_is,
+        Signer(settings.dedup) if settings.dedup.near else None,
+    )
     read = documents = tokens = sentences = 0
     for _, span in plan.units[len(plan.units) // 2]:
         for document in islice(read_documents(span, settings.read, reading), 20_000):

@@ -5,7 +5,8 @@ The number of workers and the engine are not here: they change the time, never t
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -79,8 +80,21 @@ class CorpusSettings(Settings):
     sentences: SentenceSettings = SentenceSettings()
     shards: ShardSettings = ShardSettings()
     report: ReportSettings = ReportSettings()
+    cleaning: bool = True
+    """Repair and filter documents; else they are taken as they are read."""
     seed: int = Field(default=0, ge=0, lt=1 << 63)
     """Chooses the samples of the data report."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _none_from_a_command_line(cls, data: Any) -> Any:
+        """TOML has no null: ``clean.max_words = "none"`` switches off what None switches off."""
+        if not isinstance(data, Mapping):
+            return data
+        return {
+            group: {k: None if v == "none" else v for k, v in values.items()} if isinstance(values, Mapping) else values
+            for group, values in data.items()
+        }
 
     @property
     def splits_lines(self) -> bool:

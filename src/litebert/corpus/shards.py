@@ -159,7 +159,10 @@ class Shard:
         self.document_ends = _mapped(folder, record, "documents", record.documents)
 
     def __reduce__(self) -> tuple[type[Shard], tuple[Path, ShardRecord]]:
-        return Shard, (self.folder, self.record)  # another process maps the files itself; a pickled map holds all their bytes
+        return Shard, (
+            self.folder,
+            self.record,
+        )  # another process maps the files itself; a pickled map holds all their bytes
 
     def sentence_bounds(self, document: int) -> npt.NDArray[np.int64]:
         """Return where the sentences of a document begin and end among the tokens, (sentences + 1,) int64."""
@@ -228,6 +231,17 @@ class Corpus:
     def documents(self) -> int:
         """Number of documents."""
         return sum(shard.record.documents for shard in self.shards)
+
+    def sources(self) -> list[dict[str, Any]]:
+        """Return name, bytes and SHA-256 of the files it was built from, as far as the manifest tells; no folders."""
+        return [
+            {
+                "name": str(entry.get("url", "")).rsplit("/", 1)[-1],
+                "bytes": entry.get("size"),
+                "sha256": entry.get("sha256"),
+            }
+            for entry in self.manifest.get("inputs", [])
+        ]
 
     def tokenizer(self) -> AlbertTokenizer:
         """Return the tokenizer the corpus was made with."""

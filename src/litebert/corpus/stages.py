@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from litebert import files
-from litebert.corpus.clean import Cleaner
+from litebert.corpus.clean import Cleaned, Cleaner
 from litebert.corpus.dedup import KeyRange, Links, links_in_range, write_part_keys
 from litebert.corpus.fingerprints import U64, Signer, words_hash, words_of
 from litebert.corpus.inputs import InputFile, open_stream
@@ -127,7 +127,7 @@ def read_unit(job: UnitJob) -> dict[str, Any]:
 
 def _cleaned(job: UnitJob, tally: Tally, samples: Samples) -> Iterator[tuple[str, int, int]]:
     """Yield text, input file and number of the documents that stay."""
-    clean = Cleaner(job.settings.clean)
+    clean = Cleaner(job.settings.clean) if job.settings.cleaning else as_it_is
     read, kept, dropped, changed = (tally.group(name) for name in ("read", "clean", "dropped", "changed"))
     lengths = tally.histogram("read_characters")
     number = 0
@@ -152,6 +152,11 @@ def _cleaned(job: UnitJob, tally: Tally, samples: Samples) -> Iterator[tuple[str
         reading.update(documents=len(sizes), characters=sum(sizes))
         read.update(reading)
         figures.update(documents=len(sizes), characters=sum(sizes))
+
+
+def as_it_is(text: str) -> Cleaned:
+    """Leave a document alone."""
+    return Cleaned(text, None, {})
 
 
 def _write_part(job: UnitJob, name: str, documents: Iterator[tuple[str, int, int]], signer: Signer | None) -> Part:

@@ -9,6 +9,7 @@ from typing import Any
 
 from litebert import files
 from litebert.checkpoint.pretrained import FORMAT_VERSION, AlbertForPreTraining
+from litebert.pretrain.model_card import model_card
 from litebert.pretrain.settings import PretrainSettings
 from litebert.text import AlbertTokenizer
 from litebert.train.loop import Progress
@@ -61,6 +62,8 @@ def conclude(
         "format_version": FORMAT_VERSION, "task": {"name": "fill-mask"}, "text": {"max_length": settings.examples.length},
         "provenance": provenance,
     }  # fmt: skip
+    card = model_card(folder.path.name, model.config, model.num_parameters(), provenance)
+    files.write_text(folder.path / "README.md", card)
     files.write_json(folder.path / "litebert.json", info)
     said = list(dict.fromkeys([*warnings, *outcome.warnings]))
     _report(settings, folder, figures, provenance, said)

@@ -191,12 +191,14 @@ def _concluded(
 
 
 def provenance(prepared: Prepared) -> dict[str, Any]:
-    """Return what identifies the data: fingerprint, pieces and documents by corpus."""
+    """Return what identifies the data, without paths: fingerprint, pieces, documents and files by corpus."""
     found = {"train": prepared.corpus} | ({"held_out": prepared.held_out} if prepared.held_out is not None else {})
     return {
-        name: {"fingerprint": corpus.fingerprint, "tokens": corpus.tokens, "documents": corpus.documents}
+        name: {
+            "fingerprint": corpus.fingerprint, "tokens": corpus.tokens, "documents": corpus.documents, "sources": corpus.sources(),
+        }
         for name, corpus in found.items()
-    }
+    }  # fmt: skip
 
 
 def _trainer(

@@ -29,7 +29,9 @@ class CurriculumSettings(Settings):
     def _check(self) -> Self:
         parts = [part for part, _ in self.depths]
         if parts != sorted(parts) or any(not 0 < part <= 1 or layers < 1 for part, layers in self.depths):
-            raise ValueError("depths must be pairs of growing parts of the run, up to 1, and applications of at least 1")
+            raise ValueError(
+                "depths must be pairs of growing parts of the run, up to 1, and applications of at least 1"
+            )
         return self
 
 

@@ -245,6 +245,15 @@ def test_other_seeds_show_other_samples_of_the_same_corpus(tmp_path, tokenizer):
     assert Corpus(tmp_path / "out0").fingerprint == Corpus(tmp_path / "out2").fingerprint
 
 
+def test_filters_can_be_switched_off(tmp_path, tokenizer):
+    texts = ["Short one.", "Another short one."]
+    source = write(tmp_path / "a.txt", texts)
+    made([source], tmp_path / "out", tokenizer, "cleaning=false")
+    assert Corpus(tmp_path / "out").documents == 2
+    assert settings("clean.max_repeated_lines=none").clean.max_repeated_lines is None
+    assert settings().clean.max_repeated_lines is not None
+
+
 def test_without_any_comparison(tmp_path, tokenizer, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "rensa", None)
     texts = documents(3)

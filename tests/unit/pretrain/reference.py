@@ -118,7 +118,7 @@ def document_of(shard):
 
 
 def google_pairs(documents, length, rng, *, short=0.1, random_next=False):
-    """Make (A, B, label) from every document, as Google's release does: short targets once a document, truncation to the full budget."""
+    """Make (A, B, label) from every document as Google's release does: short targets once a document, cut to the full budget."""
     budget = length - 3
     pairs = []
     for own, document in enumerate(documents):

@@ -1,4 +1,4 @@
-"""Cutting documents into pairs (checklist D1 to D6) against a piece-by-piece reference. Bounds at alpha = 1e-6, see ``reference.py``."""
+"""Cutting documents into pairs (checklist D1 to D6) against a piece-by-piece reference. Bounds: alpha = 1e-6, ``reference.py``."""
 
 import random
 from collections import Counter
@@ -184,7 +184,9 @@ def test_a_lone_sentence():
 
 def test_cuts_are_a_pure_function_of_seed_epoch_and_shard(mixed):
     def figures(**key):
-        return [getattr(plan(mixed, lone="alone", **key), name).tobytes() for name in ("first", "middle", "kind", "target")]
+        return [
+            getattr(plan(mixed, lone="alone", **key), name).tobytes() for name in ("first", "middle", "kind", "target")
+        ]
 
     assert figures() == figures()
     variants = [figures(), figures(seed=1), figures(epoch=1), figures(number=1)]
@@ -258,8 +260,16 @@ def test_labels():
     """D4: 0 is reading order, 1 swapped, none for a lone segment."""
     shard = shard_of([[[10, 11], [12], [13, 14]]])
     made = {k: make_sequence(shard, 0, 1, 3, 60, 60, k, as_generator(0), [shard]) for k in (IN_ORDER, SWAPPED)}
-    assert (made[IN_ORDER].first.tolist(), made[IN_ORDER].second.tolist(), made[IN_ORDER].label) == ([10, 11], [12, 13, 14], 0)
-    assert (made[SWAPPED].first.tolist(), made[SWAPPED].second.tolist(), made[SWAPPED].label) == ([12, 13, 14], [10, 11], 1)
+    assert (made[IN_ORDER].first.tolist(), made[IN_ORDER].second.tolist(), made[IN_ORDER].label) == (
+        [10, 11],
+        [12, 13, 14],
+        0,
+    )
+    assert (made[SWAPPED].first.tolist(), made[SWAPPED].second.tolist(), made[SWAPPED].label) == (
+        [12, 13, 14],
+        [10, 11],
+        1,
+    )
     lone = make_sequence(shard, 0, 3, 3, 60, 60, ALONE, as_generator(0), [shard])
     assert (lone.first.tolist(), lone.second.size, lone.label) == ([10, 11, 12, 13, 14], 0, IGNORED)
 
@@ -352,8 +362,8 @@ def test_pairs_tell_mistakes(text, monkeypatch, mistake):
 
 def test_sizes_are_what_sequences_take(mixed):
     """Packing reserves them: exact where the chunk's own pieces fill the sequence, never too small."""
-    for name in RULES:
-        found = plan(mixed, **RULES[name])
+    for rules in RULES.values():
+        found = plan(mixed, **rules)
         made = sequences(mixed, found)
         took = np.array([m.first.size + m.second.size + (3 if m.second.size else 2) for m in made])
         assert (took <= found.sizes).all() and (found.sizes <= LENGTH).all()

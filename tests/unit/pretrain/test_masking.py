@@ -1,4 +1,4 @@
-"""N-gram masking of whole words (checklist D7 to D12) against a word-by-word reference. Bounds at alpha = 1e-6, see ``reference.py``."""
+"""N-gram masking of whole words (checklist D7 to D12) against a word-by-word reference. Bounds: alpha = 1e-6, ``reference.py``."""
 
 import random
 import string
@@ -216,7 +216,9 @@ def test_starts_of_words_over_the_released_vocabulary():
     assert 0.1 < np.mean(wanted) < 0.99
 
 
-@pytest.mark.parametrize("piece", ["▁the", "▁", "<unk>", "<", "-", ".", "£", "€", "é", "caf\u00e9", "9", "3rd", "'", "'s", "?'", "="])
+@pytest.mark.parametrize(
+    "piece", ["▁the", "▁", "<unk>", "<", "-", ".", "£", "€", "é", "caf\u00e9", "9", "3rd", "'", "'s", "?'", "="]
+)
 def test_pieces_that_start_a_word(piece):
     assert starts_word(piece)
 
@@ -277,7 +279,9 @@ def test_number_to_predict(rate, limit):
     assert number_to_predict(lengths, MaskingRules(rate=rate, limit=limit)).tolist() == wanted
 
 
-@pytest.mark.parametrize(("preset", "at_512", "at_128", "at_3"), [("paper", 77, 19, 1), ("released", 20, 19, 1), ("litebert", 77, 19, 1)])
+@pytest.mark.parametrize(
+    ("preset", "at_512", "at_128", "at_3"), [("paper", 77, 19, 1), ("released", 20, 19, 1), ("litebert", 77, 19, 1)]
+)
 def test_presets_predict(preset, at_512, at_128, at_3):
     rules = ExampleSettings(**with_preset({"preset": preset})).masking_rules(1.0)
     assert number_to_predict(np.array([512, 128, 3]), rules).tolist() == [at_512, at_128, at_3]

@@ -125,13 +125,17 @@ def after_a_step(folder, parts, aim=None):
     """Gradients and figures of a step over the given micro-batches."""
     tracker = Tracker(folder, seed=0, tensorboard=False, progress=False)
     training = TrainingSettings(steps=5, learning_rate=1e-3, clip_norm=0.0, precision="fp32", warmup_steps=1)
-    trainer = Trainer(network(), training, Cut(parts), aim or objective(), tracker=tracker, folder=folder / "checkpoints")
+    trainer = Trainer(
+        network(), training, Cut(parts), aim or objective(), tracker=tracker, folder=folder / "checkpoints"
+    )
     figures = trainer._step()
     return {n: torch.zeros_like(p) if p.grad is None else p.grad for n, p in trainer.model.named_parameters()}, figures
 
 
 def distance(first, second):
-    return max(float((first[n] - second[n]).abs().max()) for n in first) / max(float(g.abs().max()) for g in first.values())
+    return max(float((first[n] - second[n]).abs().max()) for n in first) / max(
+        float(g.abs().max()) for g in first.values()
+    )
 
 
 def test_four_times_eight_rows_are_thirty_two(corpus, tmp_path):
@@ -147,7 +151,11 @@ def test_four_times_eight_rows_are_thirty_two(corpus, tmp_path):
     assert distance(at_once, cut) < 1e-5
     for name in ("loss", "loss/mlm", "loss/sop", "gradient_norm"):
         assert other[name] == pytest.approx(figures[name], rel=1e-5)
-    assert (other["examples"], other["tokens"]) == (figures["examples"], figures["tokens"]) == (32, int((whole["sequence_ids"] > 0).sum()))
+    assert (
+        (other["examples"], other["tokens"])
+        == (figures["examples"], figures["tokens"])
+        == (32, int((whole["sequence_ids"] > 0).sum()))
+    )
 
     class MeanOfMeans(PretrainingObjective):  # the mutation
         def weights(self, batch):
@@ -156,7 +164,9 @@ def test_four_times_eight_rows_are_thirty_two(corpus, tmp_path):
         def losses(self, model, batch):
             return mean_losses(model, batch)
 
-    wrong, _ = after_a_step(tmp_path / "c", parts, MeanOfMeans(ExampleSettings(), CurriculumSettings(), lambda step: 1.0))
+    wrong, _ = after_a_step(
+        tmp_path / "c", parts, MeanOfMeans(ExampleSettings(), CurriculumSettings(), lambda step: 1.0)
+    )
     assert distance(at_once, wrong) > 1e-2
 
 

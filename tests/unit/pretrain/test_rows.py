@@ -37,7 +37,9 @@ def random_rows(rng, count, length):
             b = 0 if rng.random() < 0.3 else b
             if rng.random() < 0.2:
                 a = free - 3 - b  # up to the end
-            row.append(segments(rng.integers(5, 405, a), rng.integers(5, 405, b), int(rng.integers(2)) if b else IGNORED))
+            row.append(
+                segments(rng.integers(5, 405, a), rng.integers(5, 405, b), int(rng.integers(2)) if b else IGNORED)
+            )
             free -= a + b + (3 if b else 2)
         rows.append(row)
     return rows
@@ -97,7 +99,9 @@ def test_masking_counts_each_sequence_by_itself(masker):
 
 @pytest.fixture(scope="module")
 def packed(masker):
-    return to_tensors(assemble(random_rows(np.random.default_rng(2), 8, 40), 40, FRAME, masker, MaskingRules(), as_generator(2)))
+    return to_tensors(
+        assemble(random_rows(np.random.default_rng(2), 8, 40), 40, FRAME, masker, MaskingRules(), as_generator(2))
+    )
 
 
 def model_of(backend):

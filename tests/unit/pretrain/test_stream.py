@@ -27,7 +27,9 @@ def corpus(tmp_path_factory):
     documents = numbered(lengths, FIRST)
     size = documents[-1][-1][-1] + 1 - FIRST
     folder = tmp_path_factory.mktemp("corpus")
-    return write_corpus(folder / "data", toy_tokenizer(folder, size), [documents[:60], documents[60:100], documents[100:]])
+    return write_corpus(
+        folder / "data", toy_tokenizer(folder, size), [documents[:60], documents[60:100], documents[100:]]
+    )
 
 
 def settings(preset="litebert", **changes):
@@ -78,7 +80,15 @@ def documents_of(corpus):
 @pytest.mark.parametrize("pack", [True, False])
 def test_every_piece_is_visited_once_an_epoch(corpus, window_tokens, pack):
     """Nothing is cut off where the sequences are as long as the documents; all shards, all windows."""
-    made = stream(corpus, length=256, lone="alone", short_probability=0.0, alone_probability=0.0, pack=pack, window_tokens=window_tokens)
+    made = stream(
+        corpus,
+        length=256,
+        lone="alone",
+        short_probability=0.0,
+        alone_probability=0.0,
+        pack=pack,
+        window_tokens=window_tokens,
+    )
     for epoch in (0, 1):
         assert np.array_equal(np.sort(pieces_of(epoch_rows(made, epoch))), np.arange(FIRST, FIRST + corpus.tokens))
 
@@ -147,7 +157,10 @@ def test_processes_share_a_step(corpus):
     plan = BatchPlan(12, 12, 0, 2)
     whole = bytes_of(PretrainingBatches(stream(corpus), plan).micro_batches(3))
     for ranks in (2, 3, 4):
-        parts = [bytes_of(PretrainingBatches(stream(corpus), plan, rank=r, ranks=ranks).micro_batches(3)) for r in range(ranks)]
+        parts = [
+            bytes_of(PretrainingBatches(stream(corpus), plan, rank=r, ranks=ranks).micro_batches(3))
+            for r in range(ranks)
+        ]
         assert [parts[i % ranks][i // ranks] for i in range(6)] == whole
 
 
@@ -216,7 +229,7 @@ def test_ramps(corpus):
     assert [plan.masking_rules(p).longest for p in (0.0, 0.29, 0.3, 1.0)] == [1, 1, 3, 3]
     assert [round(plan.masking_rules(p).rate, 6) for p in (0.0, 0.5, 1.0, 2.0)] == [0.3, 0.225, 0.15, 0.15]
     assert settings("paper").masking_rules(0.0).rate == settings("paper").masking_rules(1.0).rate == 0.15
-    made = stream(corpus, mask_rate=0.3, final_mask_rate=0.15, progress=lambda step: float(step))
+    made = stream(corpus, mask_rate=0.3, final_mask_rate=0.15, progress=float)
     early, late = ((made.block(step, 0, 40).labels != IGNORED).sum() for step in (0, 1))
     assert early / late == pytest.approx(2, rel=0.12)
 
@@ -250,7 +263,9 @@ def test_an_unknown_preset_names_the_nearest():
 # --- Batches --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("plan", [BatchPlan(32, 8, 10, 8), BatchPlan(64, 8, 7, 8), BatchPlan(8, 8, 0, 4), BatchPlan(30, 6, 5, 6)])
+@pytest.mark.parametrize(
+    "plan", [BatchPlan(32, 8, 10, 8), BatchPlan(64, 8, 7, 8), BatchPlan(8, 8, 0, 4), BatchPlan(30, 6, 5, 6)]
+)
 def test_batch_ramp(plan):
     sizes = [plan.rows(step) for step in range(30)]
     assert sizes[0] == plan.first_batch_size and sizes[-1] == plan.batch_size

@@ -75,7 +75,10 @@ def test_untrained_positions_are_filled_from_trained_ones(small):
     assert with_untrained_positions(source, 16) is source
 
 
-@pytest.mark.parametrize("changes", [{"hidden_size": 18}, {"hidden_size": 24, "num_attention_heads": 3}, {"hidden_size": 6}, {"intermediate_size": 40}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"hidden_size": 18}, {"hidden_size": 24, "num_attention_heads": 3}, {"hidden_size": 6}, {"intermediate_size": 40}],
+)
 def test_other_growth_is_refused(small, changes):
     with pytest.raises(ConfigError, match="whole factor"):
         grown(small[1], changes)

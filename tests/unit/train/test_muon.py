@@ -86,7 +86,10 @@ def test_three_steps_by_hand(shape, scale):
 def test_queries_keys_and_values_are_three_matrices():
     fused = matrix((96, 32), 1)
     apart = [torch.nn.Parameter(part.detach().clone()) for part in fused.chunk(3)]
-    gradient = torch.randn(96, 32, generator=torch.Generator().manual_seed(2)) * torch.tensor([1.0, 100.0, 0.01]).repeat_interleave(32)[:, None]
+    gradient = (
+        torch.randn(96, 32, generator=torch.Generator().manual_seed(2))
+        * torch.tensor([1.0, 100.0, 0.01]).repeat_interleave(32)[:, None]
+    )
     fused.grad = gradient
     for p, g in zip(apart, gradient.chunk(3), strict=True):
         p.grad = g.clone()
@@ -157,7 +160,12 @@ def test_only_the_blocks_matrices_are_muons():
     names = {name: g for g in groups for name in g["names"]}
     block = {n.rsplit(".", 2)[-2] + "." + n.rsplit(".", 2)[-1]: g for n, g in names.items() if g["matrix"]}
     assert set(block) == {"qkv.weight", "output.weight", "widen.weight", "narrow.weight"}
-    assert {n: g["parts"] for n, g in block.items()} == {"qkv.weight": 3, "output.weight": 1, "widen.weight": 1, "narrow.weight": 1}
+    assert {n: g["parts"] for n, g in block.items()} == {
+        "qkv.weight": 3,
+        "output.weight": 1,
+        "widen.weight": 1,
+        "narrow.weight": 1,
+    }
     assert sum(len(g["params"]) for g in groups) == len(list(network().parameters()))
     set_learning_rate(muon, 1e-3)
     assert {(g["matrix"], round(g["lr"], 9)) for g in muon.param_groups} == {(True, 7e-3), (False, 1e-3)}

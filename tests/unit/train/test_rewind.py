@@ -131,18 +131,12 @@ def test_restart_does_not_go_back(tmp_path):
     assert t.batches.asked[0] == 2
 
 
-def collapsing(start, slope):
-    """Losses that rise from a step on, the first time it is reached; the second time the run is left alone."""
-
-    def bend(y, step, times):
-        return y + (step - start) * slope if step >= start and times == 1 else y
-
-    return bend
-
-
 def test_a_collapse_goes_back_past_the_rising_loss(tmp_path):
     """An evaluation in the middle of the collapse must not make a checkpoint of it: the state to go back to is a good one."""
-    t = trainer(tmp_path, collapsing(43, 0.3), rise=6.0, steps=90, evaluate_every=5)
+    t = trainer(
+        tmp_path, lambda y, step, times: y + max(step - 43, 0) * 0.3 * (t.progress.restarts == 0),
+        rise=6.0, steps=90, evaluate_every=5,
+    )  # fmt: skip
     saved = []
     save = t.checkpoints.save
 
@@ -162,19 +156,26 @@ def test_a_collapse_goes_back_past_the_rising_loss(tmp_path):
     train = [(r["restarts"], r["step"]) for r in rows(t, "train")]
     assert len(train) == len(set(train)), "the figures of the failed step are not written under the step gone back to"
     assert (1, back_to) not in train and (1, back_to + 1) in train
-    assert [r["step"] for r in rows(t, "eval") if r["restarts"] == 1][0] == back_to + 5, "nothing is judged twice"
+    assert next(r["step"] for r in rows(t, "eval") if r["restarts"] == 1) == back_to + 5, "nothing is judged twice"
 
 
 def test_stuck_is_not_cured_by_going_back(tmp_path):
-    t = trainer(tmp_path, lambda y, step, times: torch.randn(y.shape, generator=torch.Generator().manual_seed(step)) * 10, steps=150)
-    t.guardian = Guardian(chance=95.0, patience=50)
+    t = trainer(
+        tmp_path,
+        lambda y, step, times: torch.randn(y.shape, generator=torch.Generator().manual_seed(step)) * 10,
+        steps=150,
+    )
+    t.guardian = Guardian(chance=60.0, patience=50)
     t.run()
     assert t.progress.restarts == 0 and any("learnt nothing" in w for w in t.progress.warnings)
 
 
 def test_resume_after_a_rewind(tmp_path):
     """Killed between the rewind and the next checkpoint: the failure comes again and is survived again, at the same end."""
-    straight = trainer(tmp_path / "a", lambda y, step, times: y * float("nan") if step == 27 and straight.progress.rate_factor == 1 else y)
+    straight = trainer(
+        tmp_path / "a",
+        lambda y, step, times: y * float("nan") if step == 27 and straight.progress.rate_factor == 1 else y,
+    )
     straight.run()
 
     def bad(y, step, times):
@@ -231,7 +232,7 @@ def test_a_single_bad_batch_is_no_collapse():
 
 def test_the_first_losses_set_no_mark():
     """A lucky first batch, before the mean means anything."""
-    assert verdicts([2.0] + [7.0] * 100, rise=1.0) == []
+    assert verdicts([5.0] + [7.0] * 100, rise=1.0) == []
 
 
 def test_healthy_is_half_of_the_way():

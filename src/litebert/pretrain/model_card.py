@@ -1,0 +1,68 @@
+"""The README of a pretrained model folder, in the hub's format, from what the run knows about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from litebert.config import AlbertConfig
+
+
+def model_card(name: str, config: AlbertConfig, parameters: int, provenance: Mapping[str, Any]) -> str:
+    """Return the card.
+
+    Args:
+        name: Of the model.
+        config: Its architecture.
+        parameters: Distinct ones.
+        provenance: As in ``litebert.json``.
+    """
+    recipe, training, data = provenance["recipe"], provenance["training"], provenance["data"]
+    machine, length = provenance["environment"], recipe["examples"]["length"]
+    figures = "\n".join(f"| {metric} | {value:.4f} |" for metric, value in provenance["metrics"].items())
+    held_out = f"## Figures on held-out text\n\n| figure | value |\n|---|---|\n{figures}\n" if figures else ""
+    return f"""---
+library_name: litebert
+tags: [albert, litebert, fill-mask]
+pipeline_tag: fill-mask
+---
+
+# {name}
+
+An ALBERT with {parameters:,} parameters: one block {config.hidden_size} wide with {config.num_attention_heads} heads, applied
+{config.num_hidden_layers} times, over embeddings {config.embedding_size} wide of {config.vocab_size:,} pieces. Pretrained by LiteBERT
+{provenance.get("version", "")} on masked words and sentence order (arXiv:1909.11942).
+
+## Use
+
+```python
+import litebert
+
+fill = litebert.load("PATH/TO/THIS/FOLDER", task="fill-mask")
+print(fill("the capital of france is [MASK]."))
+```
+
+Fine-tune it with `litebert finetune TASK --model PATH/TO/THIS/FOLDER ...`. The folder also loads in `transformers`.
+
+{held_out}
+## Training
+
+{training["tokens"]:,} tokens in {training["steps"]:,} steps of {recipe["training"]["batch_size"]} rows of {length} positions,
+{training["seconds"] / 3600:.1f} hours on {machine["processor"] or "one machine"} ({machine["cores"]} cores). Optimiser
+{recipe["training"]["optimizer"]}, examples `{recipe["examples"]["preset"]}`; the whole recipe is in `litebert.json`.
+
+## Data
+
+{_sources(data["train"])}
+
+## Limits
+
+Positions beyond {length} were not trained. What the model completes reflects its texts, their errors and their prejudices; it knows
+no facts to rely on, and no check for bias was made.
+"""
+
+
+def _sources(corpus: Mapping[str, Any]) -> str:
+    total = f"{corpus['tokens']:,} tokens in {corpus['documents']:,} documents, fingerprint `{corpus['fingerprint']}`."
+    rows = [f"| {s['name']} | {s['bytes']:,} | `{s['sha256']}` |" for s in corpus.get("sources", [])]
+    return "\n".join([total, "", "| file | bytes | SHA-256 |", "|---|---|---|", *rows]) if rows else total
