@@ -138,7 +138,7 @@ def _largest_source(fields: Fields) -> Check:
     largest = max(sources, key=lambda source: source.count("tokens"), default=Fields(None))
     several = len(sources) > 1 or bool(fields.part("other_sources").data)
     part = share(largest.count("tokens"), total)
-    text = f"{part:.0%} of the tokens are from one source, {largest.text('source')}: the model will write like it."
+    text = f"{part:.0%} of the tokens are from one source, {largest.text('source')}: the model will know little else."
     limit = f"at most {SOURCE_SHARE:.0%}"
     return _check("largest source", part if several and total else None, limit, part > SOURCE_SHARE, text)
 
