@@ -11,7 +11,8 @@ with examples   the same, and then one epoch of masked, packed examples of lengt
 everything on   filters, exact and near duplicates, languages, sentence splitting off documents of paragraphs
 
 The peer, measured on a machine of two cores: 1.1 MB of WikiText, dupe_factor 1, length 512, 5.6 s, of which about 2 s is TensorFlow's
-start. A row counts only if the machine gave it its cores: `cores_busy` is processor time over wall time, `load_before` the queue.
+start. Beside the wall time stands the processor time of one process doing it all; where that is well below the wall time of the same
+run, the machine was busy with something else (`starved`), and only the figures per processor second count.
 """
 
 from __future__ import annotations
@@ -90,20 +91,27 @@ def write_input(paths: list[Path], size: float, sentences: Path, paragraphs: Pat
             draw.shuffle(flat)
 
 
-def measure(commands: list[list[str]], rounds: int) -> dict[str, float]:
-    """Return the median wall time of running the commands in turn, and the processor time of that round."""
-    seen = []
-    for _ in range(rounds):
-        wall, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-        for command in commands:
-            done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise SystemExit(done.stderr)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        seen.append((time.perf_counter() - wall, busy))
-    seconds = statistics.median_low([wall for wall, _ in seen])
-    return {"seconds": round(seconds, 2), "processor_seconds": round(next(b for w, b in seen if w == seconds), 2)}
+def measure(commands: list[list[str]], workers: int, rounds: int) -> dict[str, float]:
+    """Return the median wall time of running the commands in turn, and the processor time that one process takes for them."""
+    wall = [_run(commands, workers)[0] for _ in range(rounds)]
+    # The processes of a pool are not children of ours: what the work costs is taken from a run in a single process.
+    alone, processor = _run(commands, 1)
+    return {
+        "seconds": round(statistics.median(wall), 2), "seconds_one_worker": round(alone, 2),
+        "processor_seconds_one_worker": round(processor, 2),
+    }  # fmt: skip
+
+
+def _run(commands: list[list[str]], workers: int) -> tuple[float, float]:
+    wall, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    for command in commands:
+        full = [*command, "--workers", str(workers)] if "corpus" in command else command
+        done = subprocess.run([sys.executable, *full], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(done.stderr)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.perf_counter() - wall, busy
 
 
 def main() -> None:
@@ -156,18 +164,16 @@ def main() -> None:
             }
             megabytes = sentences.stat().st_size / 1e6
             for program, commands in programs.items():
-                row = {"program": program, "megabytes": round(megabytes, 2), **measure(commands, arguments.rounds)}
+                row = {"program": program, "megabytes": round(megabytes, 2)}
+                row.update(measure(commands, arguments.workers, arguments.rounds))
                 row["megabytes_per_second"] = round(megabytes / row["seconds"], 2)
-                row["cores_busy"] = round(row["processor_seconds"] / row["seconds"], 2)
-                row["megabytes_per_processor_second"] = round(megabytes / row["processor_seconds"], 2)
+                row["megabytes_per_processor_second"] = round(megabytes / row["processor_seconds_one_worker"], 2)
                 row["times_peer"] = round(row["megabytes_per_second"] / (PEER["megabytes"] / PEER["seconds"]), 1)
                 after_start = PEER["megabytes"] / (PEER["seconds"] - PEER["start_up_seconds"])
                 row["times_peer_without_its_start_up"] = round(row["megabytes_per_second"] / after_start, 1)
                 rows.append(row)
                 print(row, flush=True)
-    starved = any(
-        r["cores_busy"] < 0.7 * arguments.workers for r in rows if r["megabytes"] > 10 and r["program"] == "same work"
-    )
+    starved = any(row["processor_seconds_one_worker"] < 0.8 * row["seconds_one_worker"] for row in rows)
     if starved:
         print(
             "The machine did not give this run its cores: only the figures per processor second count.", file=sys.stderr

@@ -40,7 +40,7 @@ OPTIMIZERS = {
     "lamb": {"training": {"optimizer": "lamb", "learning_rate": 0.01, "ema": 0.9}},
     "muon": {"training": {"optimizer": "muon"}},
 }
-"""What one process computes. Dropout is on; the batch grows; n-grams follow single words; rows are packed; sentence order comes late."""
+"""What one process computes. Dropout is on; the batch grows; n-grams follow single words; rows are packed; sentence order late."""
 
 SHARED = {
     "ddp": ("adamw", {"training": {"parallel": "ddp"}}),
@@ -190,7 +190,12 @@ def largest_difference(a, b):
     return max(float((a[name] - b[name]).abs().max()) for name in a)
 
 
-def assert_same_run(a, b, tolerance):
+def relative_difference(a, b):
+    a, b = load_file(a / "model.safetensors"), load_file(b / "model.safetensors")
+    return float(sum((a[n] - b[n]).square().sum() for n in a).sqrt() / sum(a[n].square().sum() for n in a).sqrt())
+
+
+def assert_same_run(a, b, tolerance=1e-5, *, weights=1e-5):
     """Same figures at every step, same evaluations, same weights."""
     for event, count in (("train", STEPS), ("eval", 3)):
         first, second = rows(a, event), rows(b, event)
@@ -204,7 +209,7 @@ def assert_same_run(a, b, tolerance):
                 )  # itself a float32 sum, in another order
                 assert y[name] == pytest.approx(x[name], abs=near, rel=near), (event, x["step"], name)
             assert [x.get("examples"), x.get("tokens")] == [y.get("examples"), y.get("tokens")]
-    assert largest_difference(a, b) < tolerance
+    assert relative_difference(a, b) < weights
 
 
 # --- The same, shared out -------------------------------------------------------------------------------------------------
@@ -212,9 +217,10 @@ def assert_same_run(a, b, tolerance):
 
 @pytest.mark.parametrize("name", SHARED)
 def test_two_processes_compute_what_one_computes(base, name):
-    """Muon rounds to bfloat16 on its way, which turns a difference in the last bit into one in the fourth digit."""
+    """Muon rounds to bfloat16 on its way, which turns a difference in the last bit into one in the third digit of a weight."""
     optimizer, _ = SHARED[name]
-    assert_same_run(base / optimizer, base / name, 2e-3 if optimizer == "muon" else 1e-5)
+    rounds = optimizer == "muon"
+    assert_same_run(base / optimizer, base / name, 1e-4 if rounds else 1e-5, weights=1e-2 if rounds else 1e-5)
     losses = [row["loss"] for row in rows(base / name)]
     assert len(set(losses)) == STEPS
 
@@ -266,7 +272,7 @@ def test_a_group_of_one_is_no_group(base, monkeypatch, tmp_path):
 
 
 def test_one_process_begins_and_two_finish_in_parts(base):
-    assert_same_run(base / "lamb", base / "one-then-two", 1e-5)
+    assert_same_run(base / "lamb", base / "one-then-two")
 
 
 def test_two_processes_begin_in_parts_and_one_finishes(base):
@@ -275,7 +281,7 @@ def test_two_processes_begin_in_parts_and_one_finishes(base):
     assert states == ["step-00000007", "step-00000008"]  # the step in which one was told is the last of both
     assert len(list((out / "checkpoints" / "seed-0" / "step-00000008").glob("*.distcp"))) == 2
     pretrain(make_settings(base, OPTIMIZERS["lamb"]), out, resume=True, progress=False)
-    assert_same_run(base / "lamb", out, 1e-5)
+    assert_same_run(base / "lamb", out)
 
 
 @pytest.mark.parametrize("harm", ["flip", "cut", "lose"])
@@ -291,7 +297,7 @@ def test_a_damaged_sharded_checkpoint_falls_back(base, harm, tmp_path, caplog):
         part.write_bytes(data[: len(data) // 2] if harm == "cut" else data)
     pretrain(make_settings(base, OPTIMIZERS["lamb"]), out, resume=True, progress=False)
     assert "step-00000008 is damaged" in caplog.text
-    assert_same_run(base / "lamb", out, 1e-5)
+    assert_same_run(base / "lamb", out)
 
 
 # --- Ends of all kinds ----------------------------------------------------------------------------------------------------

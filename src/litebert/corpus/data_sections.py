@@ -185,7 +185,7 @@ def lengths_section(fields: Fields) -> list[Block]:
             marks = [(at, f"{what} {at:,.0f}") for at, what in quantiles if at]
             svg = charts.binned_histogram(bins, title=title, x_label=unit, markers=marks)
             blocks.append(figure(svg, f"Dashed: {' and '.join(text for _, text in marks)}." if marks else ""))
-    header = ("length of", "count", "mean", "median", "90th percentile", "largest")
+    header = ("length of", "count", "mean", "median", "90% below", "largest")
     return [*blocks, table(header, rows)] if rows else []
 
 

@@ -70,10 +70,13 @@ def share(part: float, whole: float) -> float:
 
 
 def percent(part: float) -> str:
-    """Write a share with two digits that say something."""
+    """Write a share with digits that say something and no more."""
     if part == 0:
         return "0%"
-    return f"{part:.1%}" if part >= 0.0995 else f"{part:.2%}" if part >= 0.001 else f"{100 * part:.2g}%"
+    if part < 1e-5:
+        return "<0.001%"
+    digits = 1 if part >= 0.0995 else 2 if part >= 0.001 else 3
+    return f"{part:.{digits}%}"
 
 
 def _number(value: object) -> float | int | None:

@@ -418,7 +418,8 @@ def test_the_common_folder_ends_at_a_slash(names: list[str], folder: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("part", "text"), [(0, "0%"), (0.5, "50.0%"), (0.0412, "4.12%"), (0.000118, "0.012%"), (1, "100.0%")]
+    ("part", "text"),
+    [(0, "0%"), (0.5, "50.0%"), (0.0412, "4.12%"), (0.000118, "0.012%"), (2e-7, "<0.001%"), (1, "100.0%")],
 )
 def test_shares_keep_digits_that_say_something(part: float, text: str) -> None:
     assert percent(part) == text
