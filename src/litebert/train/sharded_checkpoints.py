@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -91,7 +92,9 @@ def read(path: Path, processes: Processes, mesh: Any = None) -> dict[str, Any] |
         return None
     held = torch.load(path / STATE, map_location="cpu", weights_only=True)
     parts = {name: empty(tuple(shape), getattr(torch, dtype), mesh) for name, (shape, dtype) in held["shapes"].items()}
-    load(parts, checkpoint_id=path, no_dist=processes.size == 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that one process alone is no group is what we want
+        load(parts, checkpoint_id=path, no_dist=processes.size == 1)
     state: dict[str, Any] = join(held["skeleton"], {**held["plain"], **parts})
     return state
 

@@ -68,6 +68,12 @@ def test_a_tenth_of_the_sequences_is_short():
     assert share_is(both, flat.size - len(found), SHORT**2), "neighbours are independent"
 
 
+def test_short_targets_reach_the_budget():
+    """Both ends belong: with a budget of 8, one in seven draws from 2 to 8 is the whole of it."""
+    target = plan(lines(4000, 30, 3), lone="alone", length=11).target.clip(max=8)
+    assert fits(np.bincount(target)[2:], [*[0.1 / 7] * 6, 0.9 + 0.1 / 7])
+
+
 def test_a_tenth_of_the_documents_is_short():
     """D2 and Google's code: one draw a document."""
     found = targets_by_document(lines(4000, 12, 20), short_per_document=True)

@@ -8,6 +8,7 @@ import torch
 
 from litebert.corpus.shards import Corpus
 from litebert.errors import ConfigError, DataError
+from litebert.pretrain import stream as module
 from litebert.pretrain.examples import PRESETS, ExampleSettings, with_preset
 from litebert.pretrain.rows import IGNORED, unmasked
 from litebert.pretrain.stream import BatchPlan, PretrainingBatches, RowStream
@@ -132,6 +133,18 @@ def test_any_order_of_blocks(corpus):
     assert [bytes_of(backwards.micro_batches(s)) for s in reversed(steps)] == expected[::-1]
     for step in (1, straight.steps_per_epoch, len(steps) - 1):
         assert bytes_of(PretrainingBatches(stream(corpus), PLAN).micro_batches(step)) == expected[step]
+
+
+def test_every_block_has_draws_of_its_own(corpus, monkeypatch):
+    """Blocks that shared a generator would have their masks at like places."""
+    keys = []
+    right = module.as_generator
+    monkeypatch.setattr(module, "as_generator", lambda *key: (keys.append(key), right(*key))[1])
+    batches = PretrainingBatches(stream(corpus), PLAN)
+    for step in range(5):
+        batches.micro_batches(step)
+    blocks = [key for key in keys if key[1] == module.BLOCK]
+    assert len(set(blocks)) == len(blocks) == 10
 
 
 def test_small_windows_bound_the_memory(corpus):
