@@ -26,7 +26,7 @@ from litebert.corpus.parts import Part, array_file, write_array
 from litebert.corpus.plan import Plan, file_state
 from litebert.corpus.readers import nothing_read
 from litebert.corpus.report_data import Findings, corpus_report, duplicate_figures
-from litebert.corpus.shards import Corpus, ShardRecord, write_manifest
+from litebert.corpus.shards import TOKENIZER, Corpus, ShardRecord, write_manifest
 from litebert.corpus.tally import Tally
 from litebert.corpus.token_stage import TokenJob, tokenize_part
 from litebert.errors import DataError, Interrupted, UsageError
@@ -134,8 +134,8 @@ class _Build:
 
     def run(self) -> None:
         """Do what is not done yet."""
-        if not (self.work / stages.TOKENIZER).is_dir():
-            with files.new_folder(self.work / stages.TOKENIZER) as temporary:
+        if not (self.out / TOKENIZER).is_dir():
+            with files.new_folder(self.out / TOKENIZER) as temporary:
                 self.plan.tokenizer.save_pretrained(temporary)
         parts = self._read()
         if self._compares:
@@ -147,12 +147,12 @@ class _Build:
         files.write_json(self.out / REPORT, {**report, "versions": plan["versions"]})
         write_data_report(self.out)
         if not self.found.shards:
-            self.folder.clean_up()
+            self.folder.abandon()
             raise _nothing_left(self.found.tally, self.out)
         counters = {**self.found.tally.dump()["counters"]}
         counters["duplicates"] = {name: self.found.duplicates.get(name, 0) for name in ("exact", "near")}
         facts = {"build": plan, "inputs": self.found.inputs, "counters": counters}
-        write_manifest(self.out, self.found.shards, self.plan.tokenizer, facts)
+        write_manifest(self.out, self.found.shards, self.plan.tokenizer, facts, save_tokenizer=False)
 
     @property
     def _compares(self) -> bool:
@@ -187,7 +187,7 @@ class _Build:
             self.found.dropped.merge(record["samples"])
         read = self.found.tally.group("read")
         if not read["documents"]:
-            self.folder.clean_up()
+            self.folder.abandon()
             raise nothing_read(self.plan.files, read)
         files.write_json(self.work / stages.PARTS_FILE, [asdict(part) for part in parts])
         return parts

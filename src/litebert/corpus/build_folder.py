@@ -117,7 +117,7 @@ class BuildFolder:
 
     def _remove_halves(self) -> None:
         """Remove what a killed process was writing."""
-        ours = [f".{name}.*.tmp" for name in (MANIFEST, REPORT, PAGE, "shard-*")]
+        ours = [f".{name}.*.tmp" for name in (MANIFEST, REPORT, PAGE, TOKENIZER, "shard-*")]
         for stale in [*self.work.rglob(".*.tmp"), *(path for name in ours for path in self.out.glob(name))]:
             remove(stale)
 
@@ -160,6 +160,14 @@ class BuildFolder:
         """Remove the intermediate files."""
         self._remove_halves()
         shutil.rmtree(self.work, ignore_errors=True)
+
+    def abandon(self) -> None:
+        """Remove everything but the report of a build that comes to nothing."""
+        self.clean_up()
+        for target in (self.out / TOKENIZER, *self.out.glob("shard-*.npy")):
+            remove(target)
+        with contextlib.suppress(OSError):  # there is a report, or somebody else's file
+            self.out.rmdir()
 
 
 def remove(target: Path) -> None:

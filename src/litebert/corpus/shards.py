@@ -286,8 +286,9 @@ def tokenizer_sha256(tokenizer: AlbertTokenizer) -> str:
 
 
 def write_manifest(
-    folder: Path, shards: Sequence[ShardRecord], tokenizer: AlbertTokenizer, facts: Mapping[str, Any]
-) -> None:
+    folder: Path, shards: Sequence[ShardRecord], tokenizer: AlbertTokenizer, facts: Mapping[str, Any], *,
+    save_tokenizer: bool = True,
+) -> None:  # fmt: skip
     """Write the tokenizer and, last, the manifest: a folder without one is not yet a corpus.
 
     Args:
@@ -295,8 +296,10 @@ def write_manifest(
         shards: Their records, in order.
         tokenizer: The one they were made with.
         facts: Whatever else the manifest should tell: settings, inputs, counters.
+        save_tokenizer: False where it lies there already.
     """
-    tokenizer.save_pretrained(folder / TOKENIZER)
+    if save_tokenizer:
+        tokenizer.save_pretrained(folder / TOKENIZER)
     manifest = {
         "format": FORMAT, "version": FORMAT_VERSION,
         "tokenizer": {"sha256": tokenizer_sha256(tokenizer), "vocab_size": tokenizer.vocab_size},

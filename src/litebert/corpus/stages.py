@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from litebert import files
+from litebert.corpus.build_folder import PLAN
 from litebert.corpus.clean import Cleaned, Cleaner
 from litebert.corpus.dedup import KeyRange, Links, links_in_range, write_part_keys
 from litebert.corpus.fingerprints import U64, Signer, words_hash, words_of
@@ -33,7 +34,7 @@ PART_DOCUMENTS = 1 << 17
 """Most documents in a part: bounds the memory of their signatures."""
 _SIGNED_AT_ONCE = 512
 _SENTENCES_AT_ONCE = 4096
-PARTS_FILE, TOKENIZER = "parts.json", "tokenizer"
+PARTS_FILE = "parts.json"
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def check_visible(folder: Path) -> None:
     Raises:
         RunError: It is not there.
     """
-    if not (folder / TOKENIZER).is_dir():
+    if not (folder / PLAN).is_file():
         raise RunError(
             f"a worker cannot see the build's folder {folder}",
             hint="On a cluster, --out must be on storage that every machine mounts under the same path.",

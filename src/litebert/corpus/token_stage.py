@@ -14,14 +14,15 @@ import numpy as np
 from litebert import files
 from litebert.corpus.parts import Part, array_file, read_batches, text_file, write_array
 from litebert.corpus.settings import CorpusSettings
-from litebert.corpus.shards import ShardRecord, ShardWriter, token_dtype
-from litebert.corpus.stages import TOKENIZER, check_visible
+from litebert.corpus.shards import TOKENIZER, ShardRecord, ShardWriter, token_dtype
+from litebert.corpus.stages import check_visible
 from litebert.corpus.tally import Samples, Tally
 from litebert.text import AlbertTokenizer
 from litebert.text.sentences import split_sentences
 
 _SENTENCES_AT_ONCE = 4096
 _LANGUAGE_CHARACTERS = 600
+_HISTOGRAMS = ("document_characters", "document_sentences", "document_tokens", "sentence_characters", "sentence_tokens")
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class TokenJob:
     """Make shards of one part.
 
     Attributes:
-        folder: Of the build, with ``tokenizer/``.
-        out: The corpus folder.
+        folder: Of the build.
+        out: The corpus folder, with ``tokenizer/``.
         part: Which part.
         offset: Number of its first document among all, into ``states.npy``; None where nothing was compared.
         settings: Of the build.
@@ -95,7 +96,7 @@ def tokenize_part(job: TokenJob) -> dict[str, Any]:
         The record: ``shards``, ``tally`` and ``samples`` of what was kept.
     """
     check_visible(job.folder)
-    tokenizer = _tokenizer(str(job.folder / TOKENIZER))
+    tokenizer = _tokenizer(str(job.out / TOKENIZER))
     tally, report = Tally(), job.settings.report
     samples = Samples(report.samples, report.sample_characters, job.settings.seed)
     languages = Samples(report.language_samples, _LANGUAGE_CHARACTERS, job.settings.seed)
@@ -104,10 +105,9 @@ def tokenize_part(job: TokenJob) -> dict[str, Any]:
     count = 0
     for text, file, number in _kept(job, tally):
         sentences = sentences_of(text, job.settings)
-        rank = int(job.part.name[:5]), number
+        rank = int(job.part.name.split("-")[0]), number
         samples.offer("kept", *rank, file, text)
         languages.offer("languages", *rank, file, text)
-        tally.histogram("document_characters").add([len(text)])
         waiting.append((file, sentences))
         count += len(sentences)
         if count >= _SENTENCES_AT_ONCE:
@@ -152,7 +152,7 @@ def _add_documents(
     """Tokenise documents in one call and append them."""
     flat = [sentence for _, sentences in documents for sentence in sentences]
     rows = iter(tokenizer.ids_batch(flat))
-    lengths: list[int] = []
+    sizes: dict[str, list[int]] = {name: [] for name in _HISTOGRAMS}
     for file, sentences in documents:
         ids = [row for row in islice(rows, len(sentences)) if row]
         if not ids:
@@ -161,8 +161,10 @@ def _add_documents(
         shards.add(ids)
         figures, size = tally.file(file), sum(map(len, ids))
         figures.update(kept_documents=1, sentences=len(ids), tokens=size, kept_characters=sum(map(len, sentences)))
-        tally.histogram("document_tokens").add([size])
-        tally.histogram("document_sentences").add([len(ids)])
-        lengths += map(len, ids)
-    tally.histogram("sentence_tokens").add(lengths)
-    tally.histogram("sentence_characters").add([len(sentence) for sentence in flat])
+        sizes["document_tokens"].append(size)
+        sizes["document_sentences"].append(len(ids))
+        sizes["document_characters"].append(sum(map(len, sentences)))
+        sizes["sentence_tokens"] += map(len, ids)
+    sizes["sentence_characters"] += map(len, flat)
+    for name, values in sizes.items():
+        tally.histogram(name).add(values)

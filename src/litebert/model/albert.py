@@ -9,7 +9,6 @@ width, A heads, D = H / A. The block works on (B, T, H), or on (N, H) when the b
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import cast
 
 import torch
@@ -28,10 +27,18 @@ def _linear_activation(x: Tensor) -> Tensor:
     return x
 
 
+def _gelu_tanh(x: Tensor) -> Tensor:
+    """Google's "gelu". 1 + tanh(z) is 2 sigmoid(2z), which compiles to a cheaper kernel on a CPU than tanh does."""
+    if torch.compiler.is_compiling() and x.device.type == "cpu":
+        wide = x.float()
+        return (wide * torch.sigmoid(1.5957691216057308 * (wide + 0.044715 * wide**3))).to(x.dtype)  # 2 sqrt(2 / pi)
+    return F.gelu(x, approximate="tanh")
+
+
 ACTIVATION_FUNCTIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
-    "gelu_new": partial(F.gelu, approximate="tanh"),  # Google's "gelu"
-    "gelu_pytorch_tanh": partial(F.gelu, approximate="tanh"),
+    "gelu_new": _gelu_tanh,
+    "gelu_pytorch_tanh": _gelu_tanh,
     "relu": F.relu,
     "silu": F.silu,
     "swish": F.silu,

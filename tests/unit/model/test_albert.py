@@ -513,3 +513,17 @@ def test_outputs_by_key_position_and_iteration():
     first, second = out
     assert first is out.last_hidden_state and second is out.pooler_output
     assert len(out) == 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_compiled_form_of_gelu_is_the_same_function(monkeypatch, dtype):
+    x = torch.linspace(-12, 12, 4001).to(dtype).requires_grad_()
+    expected = torch.nn.functional.gelu(x, approximate="tanh")
+    (slope,) = torch.autograd.grad(expected.sum(), x)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    found = ACTIVATION_FUNCTIONS["gelu_new"](x)
+    (found_slope,) = torch.autograd.grad(found.sum(), x)
+    bound = 1e-6 if dtype == torch.float32 else 0.02
+    assert found.dtype == dtype
+    torch.testing.assert_close(found, expected, atol=bound, rtol=bound)
+    torch.testing.assert_close(found_slope, slope, atol=2 * bound, rtol=2 * bound)
