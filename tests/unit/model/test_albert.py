@@ -10,7 +10,7 @@ from torch import nn
 
 from litebert.config import PRESETS, AlbertConfig, count_parameters
 from litebert.errors import ConfigError
-from litebert.model.albert import AlbertModel, Block
+from litebert.model.albert import ACTIVATION_FUNCTIONS, AlbertModel, Block
 from litebert.model.attention import Layout, attend, usable_mask
 from litebert.model.heads import (
     AlbertForMaskedLM,
