@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ from litebert.pretrain.settings import PretrainSettings, with_defaults
 from litebert.pretrain.stream import PretrainingBatches, RowStream
 from litebert.settings import merge
 from litebert.text import AlbertTokenizer
-from litebert.train.processes import Processes, joined, refuse_many
+from litebert.train.processes import Processes, fresh, joined, refuse_many
 from litebert.train.run_folder import was_begun_by
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -391,8 +392,11 @@ def test_torchrun_starts_anew_after_kill_9_and_ends_as_if_nothing_had_been(base,
     log = tmp_path / "log"
     with log.open("w") as stream:
         process = subprocess.Popen(command, env=environment, stdout=stream, stderr=stream)
-        kill_a_worker(process, out)
-        assert process.wait(120) == 0, log.read_text()
+        try:
+            kill_a_worker(process, out)
+            assert process.wait(200) == 0, log.read_text()
+        finally:
+            process.terminate()
     begun = json.loads((out / "run.json").read_text())["launch"]
     assert (
         was_begun_by(out, begun) and not was_begun_by(out, "another") and not was_begun_by(tmp_path / "nowhere", begun)
@@ -411,6 +415,25 @@ def kill_a_worker(process, out):
             return
         time.sleep(0.005)
     raise AssertionError("the run did not come far enough to be killed")
+
+
+def test_processes_started_anew_do_not_meet_the_dead():
+    """The store outlives them, with all they had written; fewer may come back than there were."""
+    store = torch.distributed.HashStore()
+    met = []
+    for size in (3, 3, 2):
+        with ThreadPoolExecutor(size) as pool:
+            futures = [pool.submit(fresh, store, Processes(rank, size), patience=30) for rank in range(size)]
+            parts = [future.result() for future in futures]
+        parts[0].set("address", f"of start {len(met)}")
+        assert all(part.get("address") == parts[0].get("address") for part in parts)
+        met.append(parts[0])
+    assert [part.get("address") for part in met] == [b"of start 0", b"of start 1", b"of start 2"]
+
+
+def test_a_process_that_never_comes_is_waited_for_only_so_long():
+    with pytest.raises(TimeoutError, match="2 processes"):
+        fresh(torch.distributed.HashStore(), Processes(0, 2), patience=0.1)
 
 
 def test_fine_tuning_in_many_processes_is_refused_by_one_of_them(monkeypatch):

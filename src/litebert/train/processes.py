@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import atexit
 import os
+import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,15 +19,15 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch.distributed.distributed_c10d import Store
+from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from litebert.errors import Interrupted, LitebertError, MachineError, RunError, UsageError
 
 T = TypeVar("T")
 
-TOLD, LEFT = "litebert/told", "litebert/left"
-"""Keys of the store: who tells the user what went wrong, and that it has been told."""
+JOIN, TOLD, LEFT = "litebert/join", "litebert/told", "litebert/left"
+"""Keys of the store: how the processes find each other, who tells the user what went wrong, and that it has been told."""
 
 PATIENCE = timedelta(seconds=10)
 """How long a quiet process waits for the one that tells."""
@@ -224,16 +226,55 @@ def joined() -> Iterator[Processes]:
 
 
 def _join(here: Processes) -> Store:
+    import torch.distributed.nn  # noqa: F401 - imported later, its default arguments would keep the group's threads alive at exit
+
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
     try:
         store: Store = next(rendezvous("env://"))[0]
+        store = fresh(store, here)
         dist.init_process_group(backend, store=store, rank=here.rank, world_size=here.size)
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, TimeoutError) as error:
         raise UsageError(
             f"process {here.rank} of {here.size} cannot join the others: {str(error).splitlines()[0]}",
             hint="Start many processes with torchrun: torchrun --nproc-per-node 2 -m litebert pretrain ...",
         ) from error
     return store
+
+
+def fresh(store: Store, here: Processes, *, patience: float = 600.0) -> Store:
+    """Return a part of the store that no earlier start of the run has written to, the same one in every process.
+
+    ``torchrun`` keeps one store while it starts processes anew, so it may hold the addresses of those that are gone. Every process
+    leaves a word that was never used before; the first one lists the words it finds until all have answered with the same list.
+
+    Args:
+        store: Shared by all.
+        here: Which process this is.
+        patience: Seconds to wait for the others.
+
+    Raises:
+        TimeoutError: Some process did not come.
+    """
+    own = uuid.uuid4().hex
+    store.set(f"{JOIN}/word/{here.rank}", own)
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        words = [_read(store, f"{JOIN}/word/{rank}") for rank in range(here.size)] if here.is_main else []
+        if words:
+            store.set(f"{JOIN}/list", ",".join(words))
+        listed = _read(store, f"{JOIN}/list")
+        if listed.split(",")[here.rank : here.rank + 1] == [own]:
+            store.set(f"{JOIN}/answer/{here.rank}", listed)
+            if here.is_main and all(_read(store, f"{JOIN}/answer/{rank}") == listed for rank in range(here.size)):
+                store.set(f"{JOIN}/agreed", listed)
+            if _read(store, f"{JOIN}/agreed") == listed:
+                return PrefixStore(f"{JOIN}/{listed[:32]}", store)
+        time.sleep(0.02)
+    raise TimeoutError(f"not all of the {here.size} processes have come within {patience:g} seconds")
+
+
+def _read(store: Store, key: str) -> str:
+    return str(store.get(key).decode()) if store.check([key]) else ""
 
 
 def _end_with_one_voice(error: BaseException, here: Processes, store: Store) -> None:

@@ -322,7 +322,7 @@ def test_half_written_files_of_a_killed_worker_do_no_harm(tmp_path, sources, tok
 def test_interrupted_between_shards_and_manifest(tmp_path, sources, tokenizer, whole, monkeypatch):
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr("litebert.corpus.build.write_manifest", lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("litebert.corpus.build.write_manifest", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(Interrupted):
             made(sources, out, tokenizer, UNITS)
     with pytest.raises(DataError, match="not a corpus"):
