@@ -63,7 +63,9 @@ def figures(name: str, info: dict[str, Any]) -> str:
     blimp = result(f"{name}-blimp")
     for variant, row in (blimp["data"] if blimp else {}).items():
         told_variant = variant.removeprefix("blimp/")
-        lines.append(f"| BLiMP, {told_variant}, mean of 67 paradigms ({row['records']:,} pairs) | {100 * row['metrics']['accuracy']:.1f} |")
+        lines.append(
+            f"| BLiMP, {told_variant}, mean of 67 paradigms ({row['records']:,} pairs) | {100 * row['metrics']['accuracy']:.1f} |"
+        )
     return "\n".join(lines)
 
 

@@ -40,9 +40,16 @@ def test_every_recipe_is_a_valid_run_file(name):
 @pytest.mark.parametrize("version", [1, 2])
 def test_pretraining_recipes_are_the_papers(size, version):
     """Section 4.1 and the flags of Google's run_pretraining.py; v2 is longer and without dropout."""
-    settings = build_settings(PretrainSettings, with_defaults({"corpus": "corpus", **read_recipe(f"pretrain/{size}-v{version}")}))
+    settings = build_settings(
+        PretrainSettings, with_defaults({"corpus": "corpus", **read_recipe(f"pretrain/{size}-v{version}")})
+    )
     training = settings.training
-    assert (training.optimizer, training.learning_rate, training.batch_size, training.warmup_steps) == ("lamb", 0.00176, 4096, 3125)
+    assert (training.optimizer, training.learning_rate, training.batch_size, training.warmup_steps) == (
+        "lamb",
+        0.00176,
+        4096,
+        3125,
+    )
     assert (training.weight_decay, training.clip_norm, training.schedule) == (0.01, 1.0, "linear")
     assert (training.beta1, training.beta2, training.epsilon) == (0.9, 0.999, 1e-6)
     assert training.steps == (125_000 if version == 1 else 10_000_000 if size == "base" else 3_000_000)

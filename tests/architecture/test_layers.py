@@ -157,7 +157,18 @@ def test_no_torch_where_none_is_needed(code):
         assert heavy not in loaded
 
 
-OPTIONAL = ("transformers", "tensorboard", "matplotlib", "pytest", "hypothesis", "selectolax", "py3langid", "rensa", "ray", "fsspec")
+OPTIONAL = (
+    "transformers",
+    "tensorboard",
+    "matplotlib",
+    "pytest",
+    "hypothesis",
+    "selectolax",
+    "py3langid",
+    "rensa",
+    "ray",
+    "fsspec",
+)
 
 
 def test_every_module_imports_with_core_dependencies_only():

@@ -275,7 +275,7 @@ def fail(number):
 def test_two_machines_of_a_ray_cluster_make_the_same_bytes(call, arguments, whole, tmp_path):
     from ray.cluster_utils import Cluster
 
-    from litebert.corpus.engines import RayEngine
+    from litebert.corpus.building.engines import RayEngine
     from litebert.errors import DataError
 
     node = {"num_cpus": 1, "object_store_memory": 80 << 20}

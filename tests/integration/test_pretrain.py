@@ -102,7 +102,16 @@ def test_the_figures_are_logged(finished):
     rows = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
     train = [r for r in rows if r["event"] == "train"]
     assert [r["step"] for r in train] == list(range(1, 25))
-    assert {"loss", "loss/mlm", "loss/sop", "gradient_norm", "learning_rate", "tokens", "tokens_per_second", "mfu"} <= set(train[-1])
+    assert {
+        "loss",
+        "loss/mlm",
+        "loss/sop",
+        "gradient_norm",
+        "learning_rate",
+        "tokens",
+        "tokens_per_second",
+        "mfu",
+    } <= set(train[-1])
     assert "loss/sop" not in train[0]  # sentence order comes later under the preset litebert
     assert [r["examples"] for r in train][:2] == [4, 4] and train[-1]["examples"] == 8
     assert [r["step"] for r in rows if r["event"] == "eval"] == [8, 16, 24]
@@ -110,11 +119,20 @@ def test_the_figures_are_logged(finished):
 
 def test_killed_anywhere_and_resumed_is_bit_for_bit_the_same(corpora, finished, tmp_path):
     out = tmp_path / "killed"
-    command = [sys.executable, "-m", "litebert", *arguments(corpora, out, "--steps", "24"), "--set", "training.checkpoint_minutes=0"]
+    command = [
+        sys.executable,
+        "-m",
+        "litebert",
+        *arguments(corpora, out, "--steps", "24"),
+        "--set",
+        "training.checkpoint_minutes=0",
+    ]
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     draw = random.Random(5)
     for attempt in range(3):
-        process = subprocess.Popen([*command, "--resume"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            [*command, "--resume"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         target = 6 + 6 * attempt + draw.randrange(4)
         wait_for_step(out, target, process)
         process.send_signal(signal.SIGKILL)
@@ -141,8 +159,17 @@ def wait_for_step(out, step, process):
 
 def test_a_damaged_last_checkpoint_falls_back(corpora, finished, tmp_path):
     out = tmp_path / "damaged"
-    command = [sys.executable, "-m", "litebert", *arguments(corpora, out, "--steps", "24"), "--set", "training.checkpoint_minutes=0"]
-    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(SOURCE)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    command = [
+        sys.executable,
+        "-m",
+        "litebert",
+        *arguments(corpora, out, "--steps", "24"),
+        "--set",
+        "training.checkpoint_minutes=0",
+    ]
+    process = subprocess.Popen(
+        command, env={**os.environ, "PYTHONPATH": str(SOURCE)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     wait_for_step(out, 6, process)
     process.kill()
     process.communicate()

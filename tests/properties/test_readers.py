@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from litebert.corpus import layouts
-from litebert.corpus.readers import InputFile, ReadSettings, Span, read_documents
+from litebert.corpus.reading import layouts
+from litebert.corpus.reading.readers import InputFile, ReadSettings, Span, read_documents
 from litebert.text.sentences import sentence_spans
 
 PIECES = st.sampled_from(

@@ -15,10 +15,10 @@ from litebert.cli.groups import CommandGroup
 from litebert.cli.output import common_options, print_result, program, table
 
 if TYPE_CHECKING:
-    from litebert.corpus.build import Built, Progress
-    from litebert.corpus.data_findings import Finding
-    from litebert.corpus.engines import Engine
-    from litebert.corpus.plan import Plan
+    from litebert.corpus.building.build import Built, Progress
+    from litebert.corpus.building.engines import Engine
+    from litebert.corpus.building.plan import Plan
+    from litebert.corpus.report.findings import Finding
     from litebert.corpus.settings import CorpusSettings
 
 
@@ -76,8 +76,8 @@ def build(
       litebert corpus build "crawl/*.jsonl.zst" --tokenizer vocab --language en --out corpus --workers 8
       litebert corpus build s3://bucket/texts --tokenizer vocab --out /shared/corpus --engine ray
     """  # noqa: D301
-    from litebert.corpus.build import build as build_corpus
-    from litebert.corpus.plan import prepare
+    from litebert.corpus.building.build import build as build_corpus
+    from litebert.corpus.building.plan import prepare
     from litebert.errors import Interrupted
     from litebert.train.interrupts import stop_signals
 
@@ -141,7 +141,7 @@ def _tokenizer(reference: str) -> Any:
 
 
 def _engine(name: str, workers: int | None, address: str | None) -> Engine:
-    from litebert.corpus.engines import LocalEngine, RayEngine, available_workers
+    from litebert.corpus.building.engines import LocalEngine, RayEngine, available_workers
     from litebert.errors import UsageError
 
     if name == "ray":
@@ -177,8 +177,8 @@ def _progress(*, quiet: bool) -> Iterator[Progress | None]:
 
 
 def _print_plan(plan: Plan, out: str, workers: int | None, *, as_json: bool) -> None:
-    from litebert.corpus.engines import available_workers
-    from litebert.corpus.plan import estimate
+    from litebert.corpus.building.engines import available_workers
+    from litebert.corpus.building.plan import estimate
 
     count = workers or available_workers()
     figures = estimate(plan, count)
@@ -246,7 +246,7 @@ def report(folder: str, as_json: bool, debug: bool) -> None:  # noqa: ARG001
     Example:
       litebert corpus report corpus
     """  # noqa: D301
-    from litebert.corpus.data_report import read_report, write_data_report
+    from litebert.corpus.report.page import read_report, write_data_report
 
     found = _findings(read_report(folder))
     page = str(write_data_report(folder))
@@ -256,7 +256,7 @@ def report(folder: str, as_json: bool, debug: bool) -> None:  # noqa: ARG001
 
 
 def _findings(data: dict[str, Any]) -> list[Finding]:
-    from litebert.corpus.data_findings import check_report, findings_of
+    from litebert.corpus.report.findings import check_report, findings_of
 
     return findings_of(check_report(data))
 

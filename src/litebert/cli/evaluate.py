@@ -16,7 +16,9 @@ from litebert.cli.output import common_options, print_result, table
 )
 @click.option("--columns", help="Which column is what: text=...,pair=...,label=...")
 @click.option("--variant", help="blimp: original, within_word_l2r or both; default: both.")
-@click.option("--limit", type=click.IntRange(1), help="blimp: the first N pairs of each paradigm; pretraining: the first N rows.")
+@click.option(
+    "--limit", type=click.IntRange(1), help="blimp: the first N pairs of each paradigm; pretraining: the first N rows."
+)
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ...")
 @common_options
 def command(

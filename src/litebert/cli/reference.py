@@ -36,7 +36,7 @@ def command_reference() -> str:
 def settings_reference() -> str:
     """Return every field of every run file as a page."""
     from litebert.corpus.settings import CorpusSettings
-    from litebert.corpus.vocabulary_settings import VocabularySettings
+    from litebert.corpus.vocabulary.settings import VocabularySettings
     from litebert.pretrain.settings import PretrainSettings
     from litebert.tasks.finetune import FinetuneSettings
 

@@ -14,7 +14,7 @@ from litebert.cli.groups import CommandGroup
 from litebert.cli.output import common_options, print_result, table
 
 if TYPE_CHECKING:
-    from litebert.corpus.vocabulary import Progress, VocabularyResult, VocabularySettings
+    from litebert.corpus.vocabulary.train import Progress, VocabularyResult, VocabularySettings
 
 
 @click.group("vocab", cls=CommandGroup)
@@ -54,7 +54,7 @@ def train(
       litebert vocab train corpus/ --size 16000 --out vocab
       litebert vocab train de.txt.gz --size 30000 --cased --out vocab-de
     """  # noqa: D301
-    from litebert.corpus.vocabulary import plan_vocabulary, train_vocabulary
+    from litebert.corpus.vocabulary.train import plan_vocabulary, train_vocabulary
     from litebert.errors import Interrupted
     from litebert.train.interrupts import stop_signals
 
@@ -76,7 +76,7 @@ def _interrupt(number: int, frame: object) -> None:  # noqa: ARG001
 
 def resolve(flags: dict[str, Any]) -> VocabularySettings:
     """Merge ``--set`` and the flags, which win, into settings."""
-    from litebert.corpus.vocabulary import VocabularySettings
+    from litebert.corpus.vocabulary.train import VocabularySettings
     from litebert.settings import build_settings, merge, parse_overrides
 
     given: dict[str, Any] = {field: flags[name] for field, name in _FIELDS.items() if flags.get(name) is not None}

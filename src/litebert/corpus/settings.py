@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from litebert.corpus.clean_settings import CleanSettings
-from litebert.corpus.documents import ReadSettings
+from litebert.corpus.cleaning.settings import CleanSettings
+from litebert.corpus.reading.documents import ReadSettings
 from litebert.settings import Settings
 
 

@@ -172,7 +172,9 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _json_bytes(content: dict[str, Any]) -> bytes:
     """Return a file for people, or, for a whole vocabulary, one a third smaller for programs."""
     whole = "model" in content
-    text = json.dumps(content, ensure_ascii=False, indent=None if whole else 1, separators=(",", ":") if whole else None)
+    text = json.dumps(
+        content, ensure_ascii=False, indent=None if whole else 1, separators=(",", ":") if whole else None
+    )
     return (text + "\n").encode()
 
 

@@ -226,7 +226,7 @@ def joined() -> Iterator[Processes]:
 
 
 def _join(here: Processes) -> Store:
-    import torch.distributed.nn  # noqa: F401 - imported later, its default arguments would keep the group's threads alive at exit
+    import torch.distributed.nn
 
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
     try:

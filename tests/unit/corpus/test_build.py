@@ -13,10 +13,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from litebert.corpus import parts, stages
-from litebert.corpus.build import build
-from litebert.corpus.engines import LocalEngine
-from litebert.corpus.plan import estimate, prepare
+from litebert.corpus.building import stages
+from litebert.corpus.building.build import build
+from litebert.corpus.building.engines import LocalEngine
+from litebert.corpus.building.plan import estimate, prepare
+from litebert.corpus.duplicates import parts
 from litebert.corpus.settings import CorpusSettings
 from litebert.corpus.shards import Corpus
 from litebert.errors import ConfigError, DataError, Interrupted, MachineError, RunError, UsageError
@@ -322,7 +323,9 @@ def test_half_written_files_of_a_killed_worker_do_no_harm(tmp_path, sources, tok
 def test_interrupted_between_shards_and_manifest(tmp_path, sources, tokenizer, whole, monkeypatch):
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr("litebert.corpus.build.write_manifest", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(
+            "litebert.corpus.building.build.write_manifest", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         with pytest.raises(Interrupted):
             made(sources, out, tokenizer, UNITS)
     with pytest.raises(DataError, match="not a corpus"):

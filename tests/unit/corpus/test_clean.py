@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from litebert.corpus.clean import Cleaner, CleanSettings
+from litebert.corpus.cleaning.clean import Cleaner, CleanSettings
 from litebert.errors import ConfigError
 from litebert.settings import build_settings
 
@@ -205,7 +205,7 @@ def test_no_language_no_package():
     code = """
 import sys
 sys.modules["py3langid"] = None
-from litebert.corpus.clean import Cleaner, CleanSettings
+from litebert.corpus.cleaning.clean import Cleaner, CleanSettings
 from litebert.errors import MachineError
 print(Cleaner(CleanSettings())("text").reason)
 try:

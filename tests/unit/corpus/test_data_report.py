@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from litebert.cli.main import run
-from litebert.corpus import data_findings as limits
-from litebert.corpus.data_findings import Finding, check_report, findings_of
-from litebert.corpus.data_report import build_data_report, read_report, write_data_report
-from litebert.corpus.data_sections import common_folder
-from litebert.corpus.report_fields import Fields, percent
+from litebert.corpus.report import findings as limits
+from litebert.corpus.report.fields import Fields, percent
+from litebert.corpus.report.findings import Finding, check_report, findings_of
+from litebert.corpus.report.page import build_data_report, read_report, write_data_report
+from litebert.corpus.report.sections import common_folder
 from litebert.errors import DataError
 
 HOSTILE = '<script>alert("x")</script>&\'\x00\ud800\u202e</td></svg>日本語'

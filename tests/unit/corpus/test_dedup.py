@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from litebert.corpus import dedup
-from litebert.corpus.dedup import (
+from litebert.corpus.duplicates import clusters as dedup
+from litebert.corpus.duplicates.clusters import (
     EXACT_DUPLICATE,
     KEPT,
     NEAR_DUPLICATE,
@@ -22,8 +22,8 @@ from litebert.corpus.dedup import (
     star_links,
     write_part_keys,
 )
-from litebert.corpus.fingerprints import Signer, band_keys, words_hash, words_of
-from litebert.corpus.parts import Part
+from litebert.corpus.duplicates.fingerprints import Signer, band_keys, words_hash, words_of
+from litebert.corpus.duplicates.parts import Part
 from litebert.corpus.settings import DedupSettings
 from litebert.errors import MachineError
 
@@ -45,7 +45,7 @@ def test_characters_are_words_where_no_spaces_are_written():
 def test_fingerprints_are_the_same_in_every_process():
     """Python's own hashes differ from process to process; signatures on disk must not."""
     code = """
-from litebert.corpus.fingerprints import Signer, words_hash, words_of
+from litebert.corpus.duplicates.fingerprints import Signer, words_hash, words_of
 from litebert.corpus.settings import DedupSettings
 words = words_of("It is a truth universally acknowledged, that a single man in possession of a good fortune must want a wife.")
 signer = Signer(DedupSettings())

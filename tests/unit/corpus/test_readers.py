@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from litebert.corpus.readers import ReadSettings, Span, list_inputs, nothing_read, read_documents, spans
-from litebert.corpus.web_pages import page_text
+from litebert.corpus.reading.readers import ReadSettings, Span, list_inputs, nothing_read, read_documents, spans
+from litebert.corpus.reading.web_pages import page_text
 from litebert.errors import ConfigError, DataError, MachineError
 from litebert.settings import build_settings
 

@@ -15,8 +15,14 @@ import sentencepiece
 
 import litebert
 from litebert.cli import main as program
-from litebert.corpus import line_sampling, sentencepiece_process
-from litebert.corpus.vocabulary import OURS, VocabularySettings, plan_vocabulary, train_vocabulary
+from litebert.corpus.vocabulary.train import (
+    OURS,
+    VocabularySettings,
+    line_sampling,
+    plan_vocabulary,
+    sentencepiece_process,
+    train_vocabulary,
+)
 from litebert.errors import ConfigError, DataError, MachineError, RunError, UsageError
 from litebert.settings import build_settings
 from litebert.text import AlbertTokenizer
@@ -414,7 +420,7 @@ def test_other_failures_of_the_trainer(code, message, kind):
 
 CALL = """
 import sys
-from litebert.corpus import sentencepiece_process
+from litebert.corpus.vocabulary.train import sentencepiece_process
 hold = "import os, sys, time; sys.stdin.read(); open(sys.argv[1], 'w').write(f'{os.getpid()} '); time.sleep(60)"
 start, note = sentencepiece_process.subprocess.Popen, sys.argv.pop(1)
 sentencepiece_process.subprocess.Popen = lambda command, **options: start([sys.executable, "-c", hold, note], **options)
@@ -444,7 +450,7 @@ def test_ctrl_c_ends_the_trainer_itself():
     order = json.dumps({"seed": 0, "flags": {}})
     program_text = (
         "import sys, time, sentencepiece\n"
-        "from litebert.corpus import sentencepiece_process as p\n"
+        "from litebert.corpus.vocabulary import sentencepiece_process as p\n"
         "sentencepiece.SentencePieceTrainer.train = lambda **_: (print('on', flush=True), time.sleep(60))\n"
         "sys.exit(p._main())"
     )

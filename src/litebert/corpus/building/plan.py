@@ -11,15 +11,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from litebert.corpus.clean import Cleaner
-from litebert.corpus.documents import Span
-from litebert.corpus.fingerprints import Signer, signature_algorithm, words_hash, words_of
-from litebert.corpus.inputs import InputFile, list_inputs
-from litebert.corpus.readers import read_documents, spans
+from litebert.corpus.building.stages import as_it_is
+from litebert.corpus.building.token_stage import sentences_of
+from litebert.corpus.cleaning.clean import Cleaner
+from litebert.corpus.duplicates.fingerprints import Signer, signature_algorithm, words_hash, words_of
+from litebert.corpus.reading.documents import Span
+from litebert.corpus.reading.inputs import InputFile, list_inputs
+from litebert.corpus.reading.readers import read_documents, spans
 from litebert.corpus.settings import CorpusSettings
 from litebert.corpus.shards import token_dtype, tokenizer_sha256
-from litebert.corpus.stages import as_it_is
-from litebert.corpus.token_stage import sentences_of
 from litebert.text import AlbertTokenizer
 
 Unit = tuple[tuple[int, Span], ...]

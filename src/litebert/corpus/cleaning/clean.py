@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from litebert.corpus.clean_settings import CleanSettings
-from litebert.corpus.document_rules import fault
-from litebert.corpus.languages import check_languages
-from litebert.corpus.line_rules import prose_lines
-from litebert.corpus.unicode_repair import repaired, spaced, unwrapped
+from litebert.corpus.cleaning.document_rules import fault
+from litebert.corpus.cleaning.languages import check_languages
+from litebert.corpus.cleaning.line_rules import prose_lines
+from litebert.corpus.cleaning.settings import CleanSettings
+from litebert.corpus.cleaning.unicode_repair import repaired, spaced, unwrapped
 
 __all__ = ["CleanSettings", "Cleaned", "Cleaner"]
 

@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from litebert.corpus.documents import ReadSettings, Span
-from litebert.corpus.inputs import open_stream, read_head
-from litebert.corpus.layouts import Record, guess_layout, line_records, paragraph_records, whole_records
+from litebert.corpus.reading.documents import ReadSettings, Span
+from litebert.corpus.reading.inputs import open_stream, read_head
+from litebert.corpus.reading.layouts import Record, guess_layout, line_records, paragraph_records, whole_records
 
 HEAD = 1 << 18
 """Bytes at the beginning of a file by which it is judged."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from litebert.corpus.report_fields import Fields, percent, share
+from litebert.corpus.report.fields import Fields, percent, share
 
 UNKNOWN_SHARE = 0.005
 """Of the pieces; a fitting vocabulary leaves about 0.0001."""

@@ -19,15 +19,15 @@ from typing import Any
 import numpy as np
 
 from litebert import files
-from litebert.corpus.build_folder import PLAN
-from litebert.corpus.clean import Cleaned, Cleaner
-from litebert.corpus.dedup import KeyRange, Links, links_in_range, write_part_keys
-from litebert.corpus.fingerprints import U64, Signer, words_hash, words_of
-from litebert.corpus.inputs import InputFile, open_stream
-from litebert.corpus.parts import Part, TextWriter, array_file, text_file, write_array
-from litebert.corpus.readers import Span, read_documents
+from litebert.corpus.building.folder import PLAN
+from litebert.corpus.building.tally import Samples, Tally
+from litebert.corpus.cleaning.clean import Cleaned, Cleaner
+from litebert.corpus.duplicates.clusters import KeyRange, Links, links_in_range, write_part_keys
+from litebert.corpus.duplicates.fingerprints import U64, Signer, words_hash, words_of
+from litebert.corpus.duplicates.parts import Part, TextWriter, array_file, text_file, write_array
+from litebert.corpus.reading.inputs import InputFile, open_stream
+from litebert.corpus.reading.readers import Span, read_documents
 from litebert.corpus.settings import CorpusSettings
-from litebert.corpus.tally import Samples, Tally
 from litebert.errors import RunError
 
 PART_DOCUMENTS = 1 << 17

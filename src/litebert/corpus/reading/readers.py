@@ -10,11 +10,11 @@ import codecs
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from litebert.corpus.documents import ROW_FACTOR, Document, ReadSettings, Span
-from litebert.corpus.inputs import DAMAGE, InputFile, list_inputs, open_stream, unreadable
-from litebert.corpus.layouts import paragraphs_of
-from litebert.corpus.plain_text import HEAD, plain_texts
-from litebert.corpus.row_files import json_texts, parquet_spans, parquet_texts, text_parts
+from litebert.corpus.reading.documents import ROW_FACTOR, Document, ReadSettings, Span
+from litebert.corpus.reading.inputs import DAMAGE, InputFile, list_inputs, open_stream, unreadable
+from litebert.corpus.reading.layouts import paragraphs_of
+from litebert.corpus.reading.plain_text import HEAD, plain_texts
+from litebert.corpus.reading.row_files import json_texts, parquet_spans, parquet_texts, text_parts
 from litebert.errors import DataError
 
 __all__ = ["Document", "InputFile", "ReadSettings", "Span", "list_inputs", "nothing_read", "read_documents", "spans"]
@@ -87,7 +87,7 @@ def _until_damage(texts: Iterator[str], file: InputFile, counters: Counter[str])
 
 
 def _html_texts(span: Span, settings: ReadSettings, counters: Counter[str]) -> Iterator[str]:
-    from litebert.corpus.web_pages import decode_page, page_text
+    from litebert.corpus.reading.web_pages import decode_page, page_text
 
     if span.start:
         return

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from litebert.corpus.fingerprints import U32, U64, band_keys
-from litebert.corpus.parts import Part, array_file, write_array
+from litebert.corpus.duplicates.fingerprints import U32, U64, band_keys
+from litebert.corpus.duplicates.parts import Part, array_file, write_array
 from litebert.corpus.settings import DedupSettings
 
 KEYS_AT_ONCE = 1 << 22

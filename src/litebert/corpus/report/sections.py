@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from litebert.corpus.data_findings import bins_of, has_letter, no_letter_share
-from litebert.corpus.report_fields import Fields, percent, share
+from litebert.corpus.report.fields import Fields, percent, share
+from litebert.corpus.report.findings import bins_of, has_letter, no_letter_share
 from litebert.report import charts
 from litebert.report.page import Block, Cell, LongText, figure, fold, key_values, paragraph, table
 

@@ -1,4 +1,4 @@
-"""The page of a corpus (``report.html``), from the ``report.json`` that its build leaves; the fields are those of ``report_data.py``.
+"""The page of a corpus (``report.html``), from the ``report.json`` that its build leaves; the fields are those of ``data.py``.
 
 It is for looking at data before training on them: what stands out first, then the way from what was read to what was written, the
 sources, what was dropped with samples, duplicates, languages, lengths, pieces, and samples of what stays.
@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from litebert.corpus import data_sections as sections
-from litebert.corpus.build_folder import PAGE, REPORT
-from litebert.corpus.data_findings import check_report, findings_of
-from litebert.corpus.report_fields import Fields, percent, share
+from litebert.corpus.building.folder import PAGE, REPORT
+from litebert.corpus.report import sections
+from litebert.corpus.report.fields import Fields, percent, share
+from litebert.corpus.report.findings import check_report, findings_of
 from litebert.errors import DataError
 from litebert.report.page import (
     Block,

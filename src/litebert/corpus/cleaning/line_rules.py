@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from litebert.corpus.clean_settings import CleanSettings
+from litebert.corpus.cleaning.settings import CleanSettings
 
 _MARKUP = re.compile(
     r"(?:formula|codice)_\d+|&#?\w{2,8};|</?[A-Za-z][^<>\n]*>|\{\{|\}\}|\[\[|\]\]|\{\|| \|\||style=|class=|align=|\\[a-z]{2,}[{ ]"

@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from litebert.corpus.documents import ROW_FACTOR, ReadSettings, Span
-from litebert.corpus.inputs import InputFile, open_stream, unreadable
-from litebert.corpus.layouts import cut_point, line_records
-from litebert.corpus.plain_text import decoded
+from litebert.corpus.reading.documents import ROW_FACTOR, ReadSettings, Span
+from litebert.corpus.reading.inputs import InputFile, open_stream, unreadable
+from litebert.corpus.reading.layouts import cut_point, line_records
+from litebert.corpus.reading.plain_text import decoded
 from litebert.errors import DataError, nearest
 
 TEXT_FIELDS = ("text", "content", "body", "document", "article", "raw_content")

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from litebert.corpus.inputs import InputFile
+from litebert.corpus.reading.inputs import InputFile
 from litebert.settings import Settings
 
 ROW_FACTOR = 8

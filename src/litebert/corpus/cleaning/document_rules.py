@@ -7,9 +7,9 @@ import zlib
 from collections import Counter
 from itertools import pairwise
 
-from litebert.corpus.clean_settings import CleanSettings
-from litebert.corpus.languages import probabilities
-from litebert.corpus.line_rules import LETTERS_AND_SPACE
+from litebert.corpus.cleaning.languages import probabilities
+from litebert.corpus.cleaning.line_rules import LETTERS_AND_SPACE
+from litebert.corpus.cleaning.settings import CleanSettings
 
 _ASIAN = bytes(range(0xE3, 0xEE))
 """First bytes, in UTF-8, of the scripts of East Asia, most of them written without spaces."""

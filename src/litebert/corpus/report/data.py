@@ -29,14 +29,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from litebert.corpus.data_findings import has_letter
-from litebert.corpus.dedup import EXACT_DUPLICATE, KEPT, NEAR_DUPLICATE, Clusters
-from litebert.corpus.fingerprints import mixed
-from litebert.corpus.languages import probabilities
-from litebert.corpus.parts import Part, Row, read_rows
+from litebert.corpus.building.tally import Samples, Tally, ordered
+from litebert.corpus.cleaning.languages import probabilities
+from litebert.corpus.duplicates.clusters import EXACT_DUPLICATE, KEPT, NEAR_DUPLICATE, Clusters
+from litebert.corpus.duplicates.fingerprints import mixed
+from litebert.corpus.duplicates.parts import Part, Row, read_rows
+from litebert.corpus.report.findings import has_letter
 from litebert.corpus.settings import CorpusSettings
 from litebert.corpus.shards import ShardRecord, tokenizer_sha256
-from litebert.corpus.tally import Samples, Tally, ordered
 from litebert.text import AlbertTokenizer
 
 SCHEMA = "litebert-corpus-report/1"

@@ -16,19 +16,19 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from litebert import files
-from litebert.corpus import stages
-from litebert.corpus.build_folder import REPORT, BuildFolder
-from litebert.corpus.data_report import write_data_report
-from litebert.corpus.dedup import cluster, key_ranges
-from litebert.corpus.engines import Engine
-from litebert.corpus.inputs import InputFile
-from litebert.corpus.parts import Part, array_file, write_array
-from litebert.corpus.plan import Plan, file_state
-from litebert.corpus.readers import nothing_read
-from litebert.corpus.report_data import Findings, corpus_report, duplicate_figures
+from litebert.corpus.building import stages
+from litebert.corpus.building.engines import Engine
+from litebert.corpus.building.folder import REPORT, BuildFolder
+from litebert.corpus.building.plan import Plan, file_state
+from litebert.corpus.building.tally import Tally
+from litebert.corpus.building.token_stage import TokenJob, tokenize_part
+from litebert.corpus.duplicates.clusters import cluster, key_ranges
+from litebert.corpus.duplicates.parts import Part, array_file, write_array
+from litebert.corpus.reading.inputs import InputFile
+from litebert.corpus.reading.readers import nothing_read
+from litebert.corpus.report.data import Findings, corpus_report, duplicate_figures
+from litebert.corpus.report.page import write_data_report
 from litebert.corpus.shards import TOKENIZER, Corpus, ShardRecord, write_manifest
-from litebert.corpus.tally import Tally
-from litebert.corpus.token_stage import TokenJob, tokenize_part
 from litebert.errors import DataError, Interrupted, UsageError
 
 _HASHED_AT_ONCE = 256 << 20

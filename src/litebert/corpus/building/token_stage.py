@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from litebert import files
-from litebert.corpus.parts import Part, array_file, read_batches, text_file, write_array
+from litebert.corpus.building.stages import check_visible
+from litebert.corpus.building.tally import Samples, Tally
+from litebert.corpus.duplicates.parts import Part, array_file, read_batches, text_file, write_array
 from litebert.corpus.settings import CorpusSettings
 from litebert.corpus.shards import TOKENIZER, ShardRecord, ShardWriter, token_dtype
-from litebert.corpus.stages import check_visible
-from litebert.corpus.tally import Samples, Tally
 from litebert.text import AlbertTokenizer
 from litebert.text.sentences import split_sentences
 

@@ -1,0 +1,1 @@
+"""Documents to clean documents: characters, lines, whole documents, languages."""

@@ -1,0 +1,1 @@
+"""Files to documents: text, rows, web pages; any address, any cutting."""

@@ -1,0 +1,1 @@
+"""The data report: its figures, findings and page."""
