@@ -32,6 +32,10 @@ JOIN, TOLD, LEFT = "litebert/join", "litebert/told", "litebert/left"
 PATIENCE = timedelta(seconds=10)
 """How long a quiet process waits for the one that tells."""
 
+REST = 0.2
+"""Seconds between the last message and the end. FSDP2's caches keep the group's threads; one that still drops a tensor when the
+interpreter ends would abort it."""
+
 _BROKEN = ("gloo", "NCCL", "Connection closed by peer", "Connection reset", "Broken pipe", "Socket closed")
 """How PyTorch says that another process is gone; it has no class of its own for Gloo's errors."""
 
@@ -220,6 +224,8 @@ def joined() -> Iterator[Processes]:
         _end_with_one_voice(error, here, store)
         raise
     else:
+        here.wait()
+        time.sleep(REST)
         dist.destroy_process_group()
     finally:
         _joined = None
