@@ -71,7 +71,7 @@ def figures(name: str, info: dict[str, Any]) -> str:
 
 def tasks() -> str:
     found = result("checkpoint")
-    if not found:
+    if not found or "published" not in found:
         return "Not measured yet."
     lines = [
         "| task | metric | this model | random weights | TF-IDF + linear | BERT-Tiny / BERT-Mini (GLUE test) |",

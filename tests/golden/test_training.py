@@ -18,7 +18,7 @@ import torch
 from litebert.checkpoint.google import read_google
 from litebert.checkpoint.pretrained import AlbertForPreTraining
 from litebert.checkpoint.tensor_bundle import read_bundle
-from litebert.train.loop import Trainer
+from litebert.train.loop import Objective, Trainer
 from litebert.train.optimizers import logical_parts
 from litebert.train.settings import TrainingSettings
 from litebert.train.tracking import Tracker
@@ -41,7 +41,7 @@ class GoldenBatches:
         return [{k: v[a:b] for k, v in batch.items()} for a, b in self.cuts]
 
 
-class Pretraining:
+class Pretraining(Objective):
     """Sum of masked LM and sentence order, each a mean over its own items."""
 
     def weights(self, batch):
@@ -92,7 +92,7 @@ def test_trajectory(tmp_path, monkeypatch, cuts):
     tracker = Tracker(tmp_path, seed=0, tensorboard=False, progress=False)
     trainer = Trainer(model, settings, batches, Pretraining(), tracker=tracker, folder=tmp_path / "checkpoints")
     trainer._schedule_step = lambda: trainer.progress.step + 1
-    monkeypatch.setattr("litebert.train.loop.clip_gradients", NormOfSlices(model).clip)
+    monkeypatch.setattr("litebert.train.parallel.clip_gradients", NormOfSlices(model).clip)
     trainer._finished = lambda: trainer.progress.step >= run["steps_run"]
     trainer.run()
     rows = [r for r in tracker.metrics.rows() if r["event"] == "train"]

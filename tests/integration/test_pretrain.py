@@ -283,7 +283,7 @@ def test_dry_run_writes_nothing(corpora, tmp_path):
 
 def test_minutes_end_a_run_with_the_rate_at_zero(corpora, tmp_path):
     out = tmp_path / "short"
-    run(*arguments(corpora, out, "--minutes", "0.03"))
+    run(*arguments(corpora, out, "--minutes", "0.1"))
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines() if '"train"' in line]
     assert rows[-1]["learning_rate"] < 0.2 * max(r["learning_rate"] for r in rows)
     assert json.loads((out / "run.json").read_text())["settings"]["curriculum"]["planned_steps"] > 0

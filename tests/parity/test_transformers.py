@@ -13,7 +13,7 @@ from litebert.checkpoint.huggingface import foreign_state
 from litebert.checkpoint.names import hugging_face_table
 from litebert.config import AlbertConfig
 from litebert.model.heads import sequence_loss
-from litebert.train.loop import Trainer
+from litebert.train.loop import Objective, Trainer
 from litebert.train.settings import TrainingSettings
 from litebert.train.tracking import Tracker
 from tests.unit.model.test_albert import noisy
@@ -316,7 +316,7 @@ class Batches:
         return [self.at(step)]
 
 
-class Classification:
+class Classification(Objective):
     def weights(self, rows):
         return {"loss": float(rows["labels"].shape[0])}
 

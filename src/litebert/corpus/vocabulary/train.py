@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from litebert import files
+from litebert.corpus.vocabulary import line_sampling, sentencepiece_process
 from litebert.corpus.vocabulary.figures import Figures, measure
 from litebert.corpus.vocabulary.line_sampling import TextFile
 from litebert.corpus.vocabulary.settings import VocabularySettings
-from litebert.corpus.vocabulary import line_sampling, sentencepiece_process
 from litebert.errors import DataError, UsageError
 from litebert.text import AlbertTokenizer
 from litebert.text.sentencepiece_tokenizer import SPACE
