@@ -137,7 +137,7 @@ matrices, AdamW {recipe["training"]["learning_rate"]:g} elsewhere, a trapezoid t
 
 {sources(corpus)}
 
-The titles of SQuAD's dev set are excluded; no text of BLiMP, GLUE or SNLI is in it. Wikipedia's text carries its licence along to what quotes
+The articles of SQuAD's dev set are excluded by title, and no evaluation set was added; overlap with others was not searched for. Wikipedia's text carries its licence along to what quotes
 it, not, by common practice, to model weights; it is named all the same.
 
 ## Limits
