@@ -161,6 +161,7 @@ OPTIONAL = (
     "transformers",
     "tensorboard",
     "matplotlib",
+    "zstandard",
     "pytest",
     "hypothesis",
     "selectolax",

@@ -242,6 +242,8 @@ def _zstandard(path: Path) -> Any:
         import zstandard
     except ImportError as error:
         raise MachineError(
-            f"reading {path.name} needs the package zstandard", hint="pip install zstandard, or unpack it.", path=path
+            f"reading {path.name} needs the package zstandard",
+            hint='pip install "litebert[corpus]", or unpack it.',
+            path=path,
         ) from error
     return zstandard
