@@ -260,9 +260,9 @@ def test_two_runs_of_two_processes_are_the_same_bit_for_bit(base):
 def test_a_group_of_one_is_no_group(base, monkeypatch, tmp_path):
     for name, value in {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}.items():
         monkeypatch.setenv(name, value)
+    threads = torch.get_num_threads()
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     settings = make_settings(base, OPTIMIZERS["adamw"], {"training": {"parallel": "fsdp2"}})
-    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     pretrain(settings, tmp_path / "one", progress=False)
     torch.set_num_threads(threads)

@@ -49,7 +49,7 @@ def command(
 
     of_pretrained = benchmark is not None and known_benchmark(benchmark)
     if not of_pretrained and (variant is not None or limit is not None):
-        raise UsageError("--variant and --limit belong to the benchmarks of pretrained models")
+        raise UsageError("--variant and --limit belong to --benchmark blimp and pretraining")
     place = choose_device(device)
     if benchmark is not None and of_pretrained:
         if columns is not None:
