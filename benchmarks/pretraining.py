@@ -214,9 +214,7 @@ def main() -> None:
     if arguments.child:
         child(arguments.child, arguments.shapes, *sizes[0], arguments.device)
         return
-    import transformers
-
-    rows = []
+    rows: list[dict[str, Any]] = []
     for shape in arguments.shapes.split(","):
         for size in sizes:
             print(f"{shape}, {size[0]} x {size[1]}", flush=True)
@@ -224,6 +222,13 @@ def main() -> None:
             step = size[0] * size[1] / row["tokens_per_second"]["litebert"]
             rows.append({**row, "loader": loader_share(*size, step)})
             print(f"  {rows[-1]}", flush=True)
+            write(rows, arguments)
+
+
+def write(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> None:
+    """Write what has been measured so far."""
+    import transformers
+
     data = {
         "command": " ".join(["python", "benchmarks/pretraining.py", *sys.argv[1:]]), "rows": rows, "vocabulary": VOCABULARY,
         "dtype": "bfloat16 autocast", "statistic": f"median of {arguments.rounds} rounds of {arguments.steps} steps, in turn",
