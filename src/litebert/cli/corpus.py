@@ -274,7 +274,7 @@ def verify(folder: str, as_json: bool, debug: bool) -> None:  # noqa: ARG001
     from litebert.corpus.shards import Corpus
 
     corpus = Corpus(folder)
-    count = sum(1 for _ in corpus.verify())
+    count = len(corpus.verify())
     print_result("corpus", {"folder": folder, "files": count, "fingerprint": corpus.fingerprint},
                  f"{count} files are as they were written", as_json=as_json)  # fmt: skip
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -260,12 +260,13 @@ class Corpus:
                 path=self.folder,
             )
 
-    def verify(self) -> Iterator[str]:
-        """Read every file and compare its SHA-256 with the manifest; yields each file's name once it has been found right.
+    def verify(self) -> list[str]:
+        """Read every file and compare its SHA-256 with the manifest; returns the names of the files.
 
         Raises:
             DataError: A file differs.
         """
+        names = []
         for shard in self.shards:
             for part in PARTS:
                 path = part_file(self.folder, shard.record.name, part)
@@ -274,7 +275,8 @@ class Corpus:
                         f"{path.name} is not what was written: its SHA-256 differs from the manifest's",
                         hint="The file was changed or the disk is failing. Build the corpus again.", path=path,
                     )  # fmt: skip
-                yield path.name
+                names.append(path.name)
+        return names
 
 
 def tokenizer_sha256(tokenizer: AlbertTokenizer) -> str:

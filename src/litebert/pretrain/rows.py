@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from litebert.corpus.shards import Shard
 from litebert.pretrain.chunks import ALONE, IN_ORDER, RANDOM, SWAPPED
@@ -199,8 +198,3 @@ def _laid_out(
             out.labels[place] = labels[line, :size]
             at, line = at + size, line + 1
     return out
-
-
-def unmasked(rows: Rows) -> npt.NDArray[np.int64]:
-    """Return the ids before masking, (B, T)."""
-    return np.where(rows.labels == IGNORED, rows.input_ids, rows.labels)

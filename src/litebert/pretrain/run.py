@@ -82,8 +82,8 @@ def prepare(settings: PretrainSettings) -> Prepared:
     tokenizer = corpus.tokenizer()
     held_out = Corpus(settings.held_out) if settings.held_out else None
     for each in (corpus, held_out) if settings.verify else ():
-        for _ in each.verify() if each is not None else ():
-            pass
+        if each is not None:
+            each.verify()
     if held_out is not None:
         held_out.check_tokenizer(tokenizer)
     source = _first_weights(settings, tokenizer.vocab_size)

@@ -96,8 +96,7 @@ def pretraining(call: BenchmarkCall) -> BenchmarkResult:
     if call.variant is not None:
         raise UsageError("--variant belongs to --benchmark blimp", hint="Leave it out.")
     corpus = Corpus(call.data)
-    for _ in corpus.verify():
-        pass
+    corpus.verify()
     source = read_source(call.model)
     tokenizer = AlbertTokenizer.from_pretrained(call.model)
     corpus.check_tokenizer(tokenizer)

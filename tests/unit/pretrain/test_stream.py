@@ -10,7 +10,7 @@ from litebert.corpus.shards import Corpus
 from litebert.errors import ConfigError, DataError
 from litebert.pretrain import stream as module
 from litebert.pretrain.examples import PRESETS, ExampleSettings, with_preset
-from litebert.pretrain.rows import IGNORED, unmasked
+from litebert.pretrain.rows import IGNORED
 from litebert.pretrain.stream import BatchPlan, PretrainingBatches, RowStream
 from litebert.pretrain.unigram import unigram_entropy
 
@@ -31,6 +31,11 @@ def corpus(tmp_path_factory):
     return write_corpus(
         folder / "data", toy_tokenizer(folder, size), [documents[:60], documents[60:100], documents[100:]]
     )
+
+
+def unmasked(rows):
+    """Return the ids before masking, (B, T)."""
+    return np.where(rows.labels == IGNORED, rows.input_ids, rows.labels)
 
 
 def settings(preset="litebert", **changes):
