@@ -14,11 +14,17 @@ import numpy as np
 from scipy import stats
 
 from litebert.corpus.shards import Corpus, ShardWriter, token_dtype, write_manifest
+from litebert.pretrain.rows import IGNORED
 from litebert.text import AlbertTokenizer
 
 ALPHA = 1e-6
 Z = float(stats.norm.isf(ALPHA / 2))
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def unmasked(rows):
+    """Return the ids before masking, (B, T)."""
+    return np.where(rows.labels == IGNORED, rows.input_ids, rows.labels)
 
 
 # --- Statistics -----------------------------------------------------------------------------------------------------------

@@ -8,10 +8,10 @@ from litebert.checkpoint.pretrained import AlbertForPreTraining
 from litebert.config import AlbertConfig
 from litebert.model import albert as network
 from litebert.pretrain.masking import Masker, MaskingRules, as_generator
-from litebert.pretrain.rows import IGNORED, Frame, Segments, assemble, unmasked
+from litebert.pretrain.rows import IGNORED, Frame, Segments, assemble
 from litebert.pretrain.stream import to_tensors
 
-from .reference import toy_tokenizer
+from .reference import toy_tokenizer, unmasked
 
 CLS, SEP, PAD, MASK = 2, 3, 0, 4
 FRAME = Frame(CLS, SEP, PAD)

@@ -14,7 +14,7 @@ from litebert.pretrain.rows import IGNORED
 from litebert.pretrain.stream import BatchPlan, PretrainingBatches, RowStream
 from litebert.pretrain.unigram import unigram_entropy
 
-from .reference import document_of, numbered, sentence_lengths, share_is, toy_tokenizer, write_corpus
+from .reference import document_of, numbered, sentence_lengths, share_is, toy_tokenizer, unmasked, write_corpus
 
 LENGTH = 48
 FIRST = 5
@@ -31,11 +31,6 @@ def corpus(tmp_path_factory):
     return write_corpus(
         folder / "data", toy_tokenizer(folder, size), [documents[:60], documents[60:100], documents[100:]]
     )
-
-
-def unmasked(rows):
-    """Return the ids before masking, (B, T)."""
-    return np.where(rows.labels == IGNORED, rows.input_ids, rows.labels)
 
 
 def settings(preset="litebert", **changes):
