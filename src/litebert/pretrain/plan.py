@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from litebert.pretrain.run import build_model, prepare, seconds_per_block
+from litebert.pretrain.prepared import build_model, prepare
+from litebert.pretrain.run_length import seconds_per_block
 from litebert.pretrain.settings import PretrainSettings
 from litebert.train.devices import choose_device
 from litebert.train.processes import started
