@@ -161,7 +161,6 @@ OPTIONAL = (
     "transformers",
     "tensorboard",
     "matplotlib",
-    "zstandard",
     "pytest",
     "hypothesis",
     "selectolax",

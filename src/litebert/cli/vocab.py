@@ -35,24 +35,25 @@ def command() -> None:
 @click.option("--coverage", type=float, help="Share of the characters that get a piece; default: 0.99995.")
 @click.option("--sample-mb", type=float, help="Megabytes of text to train on, drawn from all of it; default: 200.")
 @click.option("--user-symbols", help='Strings that are always pieces, separated by blanks; default: ( ) " - . – £ €')
-@click.option("--text-field", help="Field of a JSONL record that holds the text; default: text.")
+@click.option("--text-field", help="Field of JSON or Parquet rows that holds the text.")
 @click.option("--seed", type=int, help="Seed of the sample.")
 @click.option("--threads", type=int, help="Threads of SentencePiece; default: 16.")
-@click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Override a setting, e.g. style=hf.")
+@click.option("--set", "overrides", multiple=True, metavar="A.B=VALUE", help="Override a setting, e.g. style=hf.")
 @click.option("--force", is_flag=True, help="Replace the vocabulary in --out.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and stop.")
 @common_options
 def train(
     inputs: tuple[str, ...], out: str, force: bool, dry_run: bool, as_json: bool, debug: bool, **flags: Any
 ) -> None:
-    """Train a SentencePiece vocabulary with ALBERT's flags on INPUT: text or JSONL files, or folders of them.
+    """Train a SentencePiece vocabulary with ALBERT's flags on INPUT: whatever a corpus is built from.
 
-    Files are UTF-8, plain or packed (.gz, .xz, .zst). The same input, seed and settings give the same vocabulary.
+    These are text, JSONL, Parquet or HTML files, packed or not, folders, globs, URLs. The same input, seed and settings give the same
+    vocabulary.
 
     \b
     Example:
       litebert vocab train corpus/ --size 16000 --out vocab
-      litebert vocab train de.txt.gz --size 30000 --cased --out vocab-de
+      litebert vocab train "crawl/*.jsonl.zst" --size 30000 --cased --out vocab-de
     """  # noqa: D301
     from litebert.corpus.vocabulary.train import plan_vocabulary, train_vocabulary
     from litebert.errors import Interrupted
@@ -87,12 +88,12 @@ def resolve(flags: dict[str, Any]) -> VocabularySettings:
         given["user_defined"] = flags["user_symbols"].split()
     if flags.get("cased"):
         given.update(lower=False, keep_accents=True)
+    if flags.get("text_field") is not None:
+        given["read"] = {"text_field": flags["text_field"]}
     return build_settings(VocabularySettings, merge(parse_overrides(flags.get("overrides", ())), given))
 
 
-_FIELDS = {
-    "size": "size", "character_coverage": "coverage", "text_field": "text_field", "seed": "seed", "threads": "threads",
-}  # fmt: skip
+_FIELDS = {"size": "size", "character_coverage": "coverage", "seed": "seed", "threads": "threads"}
 
 
 @contextmanager

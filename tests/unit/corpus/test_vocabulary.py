@@ -1,5 +1,7 @@
 """Vocabulary training: ALBERT's flags, the sample, refusals, interruption."""
 
+import bz2
+import codecs
 import gzip
 import json
 import lzma
@@ -9,12 +11,18 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
+from collections import Counter
 
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import sentencepiece
 
 import litebert
 from litebert.cli import main as program
+from litebert.corpus.reading.documents import TextSettings
 from litebert.corpus.vocabulary.train import (
     OURS,
     VocabularySettings,
@@ -228,15 +236,27 @@ def test_the_same_seed_gives_the_same_files_in_any_order(tmp_path):
 def test_the_sample_is_spread_over_all_files_and_lines(tmp_path):
     for name, lines in (("long", 4000), ("short", 1000)):
         (tmp_path / f"{name}.txt").write_text("\n".join(f"{name} {i:05d}" for i in range(lines)))
-    found = line_sampling.find_files([tmp_path])
+    found = line_sampling.find_files([tmp_path], READ)
     total = sum(f.text_bytes for f in found)
-    drawn = list(line_sampling.sample(found, total // 4, 10**9, seed=7))
+    drawn = list(line_sampling.sample(found, total // 4, 10**9, 7, READ, Counter()))
     numbers = [int(line.text.split()[1]) for line in drawn if line.text.startswith("long")]
     assert abs(len(drawn) - 1250) < 150 and abs(len(numbers) - 1000) < 120
     assert min(numbers) < 50 and max(numbers) > 3950
     assert 0 < sum(line.held_back for line in drawn) < 40  # a hundredth at most
     short = {int(line.text.split()[1]) for line in drawn if line.text.startswith("short")}
     assert len(short & set(numbers)) < 120  # about 62 by chance: the files are drawn from apart
+
+
+def test_the_sample_of_a_text_file_is_fixed_by_seed_and_name(tmp_path):
+    """One number a line, empty lines included: a vocabulary can be made again from its seed."""
+    given = [line for number, text in enumerate(english(300)) for line in (text, *["", "  "][: number % 3])]
+    (tmp_path / "a.txt").write_text("\n".join(given), encoding="utf-8")
+    found = line_sampling.find_files([tmp_path], READ)
+    rate = line_sampling.sample_rate(found, 9000)
+    draw = random.Random("5:a.txt").random
+    expected = [line for line in given if draw() < rate and line.strip()]
+    drawn = [line.text for line in line_sampling.sample(found, 9000, 0, 5, READ, Counter())]
+    assert drawn == expected and 50 < len(drawn) < 250
 
 
 def test_held_back_lines_are_not_trained_on(tmp_path):
@@ -251,56 +271,143 @@ def test_held_back_lines_are_not_trained_on(tmp_path):
 # Input ----------------------------------------------------------------------------------------------------------------
 
 
-def test_packed_files_and_records_give_the_text_of_plain_files(corpus, tmp_path):
+READ = TextSettings()
+
+
+def zstd(data):
+    return pa.compress(data, "zstd", asbytes=True)
+
+
+def markup(text):
+    return "<html><nav>menu</nav><body>" + "".join(f"<p>{line}</p>" for line in text.split("\n")) + "</body></html>"
+
+
+def table(path, texts):
+    pq.write_table(pa.table({"id": list(range(len(texts))), "body": texts}), path, row_group_size=len(texts) // 4 + 1)
+
+
+def read_all(path):
+    """The lines of an input and how many bytes of text it was taken for."""
+    (found,) = line_sampling.find_files([path], TextSettings(text_field="body"))
+    counters = Counter()
+    lines = list(line_sampling.lines(found.file, TextSettings(text_field="body"), counters))
+    assert not counters
+    return [line for line in lines if line], found.text_bytes
+
+
+def test_all_that_a_corpus_is_built_from_gives_the_text_of_plain_files(corpus, tmp_path):
     text = corpus.read_bytes()
-    (tmp_path / "plain.txt").write_bytes(text)
-    (tmp_path / "gz.txt.gz").write_bytes(gzip.compress(text[:5000]) + gzip.compress(text[5000:]))
-    (tmp_path / "xz.txt.xz").write_bytes(lzma.compress(text))
-    rows = [json.dumps({"body": part}) for part in text.decode().split("\n\n")]
-    (tmp_path / "records.jsonl").write_text("\n".join(rows))
-    expected = text.decode().split("\n")
-    for name in ("plain.txt", "gz.txt.gz", "xz.txt.xz", "records.jsonl"):
-        found = line_sampling.find_files([tmp_path / name], "body")
-        assert [line.rstrip("\n") for line in line_sampling.lines(tmp_path / name, "body")] == expected
-        assert found[0].text_bytes == pytest.approx(len(text), abs=2)
+    lines = text.decode().split("\n")
+    rows = "\n".join(json.dumps({"body": "\n".join(part)}) for part in (lines[:7], lines[7:]))
+    contents = {
+        "plain.md": text,
+        "marked.txt": codecs.BOM_UTF8 + text,
+        "wide.txt": text.decode().encode("utf-16"),
+        "two.txt.gz": gzip.compress(text[:5000]) + gzip.compress(text[5000:]),
+        "a.txt.xz": lzma.compress(text),
+        "a.txt.bz2": bz2.compress(text),
+        "a.txt.zst": zstd(text),
+        "records.jsonl": rows.encode(),
+        "records.jsonl.gz": gzip.compress(rows.encode()),
+        "page.html": markup(text.decode()).encode(),
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    table(tmp_path / "table.parquet", lines)
+    for name in (*contents, "table.parquet"):
+        found, size = read_all(tmp_path / name)
+        assert found == lines, name
+        assert size == (len(contents[name]) if name in ("marked.txt", "wide.txt") else pytest.approx(len(text), abs=2))
 
 
-def test_zstandard_files(corpus, tmp_path):
-    zstandard = pytest.importorskip("zstandard")
-    path = tmp_path / "a.txt.zst"
-    path.write_bytes(zstandard.compress(corpus.read_bytes()))
-    assert "".join(line_sampling.lines(path)) == corpus.read_text(encoding="utf-8")
+def test_urls_give_the_vocabulary_of_local_files(corpus, trained, tmp_path):
+    memory = fsspec.filesystem("memory")
+    try:
+        memory.pipe("/vocabulary/deep/english.txt", corpus.read_bytes())
+        memory.pipe("/vocabulary/deep/.c/hidden.txt", b"no")
+        for given in (
+            "memory://vocabulary/deep",
+            "memory://vocabulary/*/*.txt",
+            "memory://vocabulary/deep/english.txt",
+        ):
+            (found,) = line_sampling.find_files([given], READ)
+            assert (found.name, found.text_bytes) == (
+                "deep/english.txt" if "*" in given else "english.txt",
+                corpus.stat().st_size,
+            )
+        result = train_vocabulary(["memory://vocabulary/deep"], tmp_path / "v", settings())
+    finally:
+        memory.rm("/vocabulary", recursive=True)
+    assert contents(result.folder) == contents(trained.folder)
 
 
-def test_zstandard_missing(tmp_path, monkeypatch):
-    path = tmp_path / "a.txt.zst"
-    path.write_bytes(b"x")
-    monkeypatch.setitem(sys.modules, "zstandard", None)
-    with pytest.raises(MachineError, match="zstandard"):
-        line_sampling.find_files([path])
+def test_a_file_named_in_several_ways_is_read_once_under_one_name(tmp_path, monkeypatch):
+    (tmp_path / "in" / "b").mkdir(parents=True)
+    (tmp_path / "in" / "b" / "two.txt").write_text("some text")
+    (tmp_path / "in" / "b" / "one.txt").write_text("some text")
+    monkeypatch.chdir(tmp_path)
+    given = ["in", "./in/b/two.txt", tmp_path / "in" / "b" / "*.txt"]
+    for inputs in (given, given[::-1]):
+        assert [f.name for f in line_sampling.find_files(inputs, READ)] == ["b/one.txt", "b/two.txt"]
+
+
+def test_what_a_file_holds_besides_text_is_not_counted_as_text(tmp_path, monkeypatch):
+    """The rate follows the text: other fields and markup do not shrink the sample, nor does packing swell it."""
+    monkeypatch.setattr(line_sampling, "_PROBE", 100_000)
+    lines = english(10_000)
+    size = sum(len(line.encode()) + 1 for line in lines)
+    rows = "".join(json.dumps({"body": line, "other": "x" * 300}) + "\n" for line in lines)
+    (tmp_path / "a.jsonl").write_text(rows)
+    (tmp_path / "b.jsonl.zst").write_bytes(zstd(rows.encode()))
+    (tmp_path / "c.html").write_text("<style>" + "x" * 10**6 + "</style>" + markup("\n".join(lines)))
+    table(tmp_path / "d.parquet", lines)
+    found = line_sampling.find_files([tmp_path], TextSettings(text_field="body"))
+    assert [f.text_bytes / size for f in found] == pytest.approx([1] * 4, rel=0.2)
+
+
+def test_one_row_longer_than_the_probe_is_not_taken_for_more(tmp_path, monkeypatch):
+    monkeypatch.setattr(line_sampling, "_PROBE", 1000)
+    text = "\n".join(english(500))
+    row = json.dumps({"text": text}).encode()
+    (tmp_path / "a.jsonl").write_bytes(row)
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(row))
+    for found in line_sampling.find_files([tmp_path], READ):
+        assert found.text_bytes == pytest.approx(len(text.encode()), rel=0.4)
+
+
+def test_progress_ends_where_the_estimate_does(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(line_sampling, "_TELL_EVERY", 10)
+    (tmp_path / "a.txt").write_bytes(corpus.read_bytes())
+    (tmp_path / "b.txt.gz").write_bytes(gzip.compress(corpus.read_bytes()))
+    told = []
+    train_vocabulary([tmp_path], tmp_path / "v", settings(), lambda stage, *figures: told.append((stage, *figures)))
+    done = [done for stage, done, _ in told if stage == "reading"]
+    (total,) = {total for stage, _, total in told if stage == "reading"}
+    assert done == sorted(done) and len(set(done)) > 50 and 0.95 * total < done[-1] <= total
 
 
 def test_size_of_packed_text_is_estimated(tmp_path, monkeypatch):
-    monkeypatch.setattr(line_sampling, "_PROBE", 200_000)
+    monkeypatch.setattr(line_sampling, "_PACKED_PROBE", 200_000)
     text = "\n".join(english(30_000)).encode()
     (tmp_path / "a.txt.gz").write_bytes(gzip.compress(text))
-    (found,) = line_sampling.find_files([tmp_path])
-    assert found.text_bytes == pytest.approx(len(text), rel=0.35)
+    (found,) = line_sampling.find_files([tmp_path], READ)
+    assert found.text_bytes == pytest.approx(len(text), rel=0.1)
 
 
 def test_a_folder_gives_its_text_files_only(tmp_path):
-    for name in ("b/two.txt", "one.txt", ".hidden.txt", "picture.png", ".git/x.txt"):
+    for name in ("b/two.txt", "one.txt", "page.html", ".hidden.txt", "picture.png", ".git/x.txt"):
         path = tmp_path / "in" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("some text")
-    assert [f.name for f in line_sampling.find_files([tmp_path / "in"])] == ["b/two.txt", "one.txt"]
+    assert [f.name for f in line_sampling.find_files([tmp_path / "in"], READ)] == ["b/two.txt", "one.txt", "page.html"]
 
 
-def test_a_line_without_end_is_cut_between_words(tmp_path, monkeypatch):
-    monkeypatch.setattr(line_sampling, "_LONGEST", 700)
+def test_a_line_without_end_is_cut_between_words(tmp_path):
     source = tmp_path / "a.txt"
     source.write_text(" ".join(english(300)), encoding="utf-8")
-    result = train_vocabulary([source], tmp_path / "v", settings(max_sentence_bytes=100))
+    result = train_vocabulary(
+        [source], tmp_path / "v", settings(max_sentence_bytes=100, read={"max_document_bytes": 700})
+    )
     record = json.loads((result.folder / "vocabulary.json").read_text())
     assert result.sample_lines > 100 and record["sample"]["cut_lines"] > 10
     assert result.sample_bytes > 0.95 * source.stat().st_size  # nothing was left out as too long
@@ -310,7 +417,7 @@ def test_undecodable_lines_are_left_out_and_told(tmp_path):
     source = tmp_path / "a.txt"
     source.write_bytes("\n".join(english()).encode() + b"\nwrong \xff bytes\n")
     result = train_vocabulary([source], tmp_path / "v", settings())
-    assert any(warning.startswith("1 lines") and "UTF-8" in warning for warning in result.warnings)
+    assert any(warning.startswith("1 lines") and "decoded" in warning for warning in result.warnings)
     assert "\ufffd" not in json.loads((result.folder / "vocabulary.json").read_text())["alphabet"]
 
 
@@ -321,13 +428,16 @@ def test_bad_input_is_refused_and_leaves_nothing(tmp_path):
     cases = {
         "empty.txt": (b"", "no text"),
         "blank.txt": (b"\n \n\t\n", "no text"),
-        "binary.txt": (os.urandom(4000), "no UTF-8 text"),
-        "utf16.txt": ("some text".encode("utf-16"), "no UTF-8 text"),
-        "broken.txt.gz": (gzip.compress(b"some text " * 1000)[:40], "cannot read"),
-        "broken.txt.xz": (b"no xz", "cannot read"),
-        "broken.jsonl": (b'{"text": "a"}\n{"text": \n', "not valid JSON"),
-        "fields.jsonl": (b'{"body": "a"}\n', "field 'text'"),
-        "number.jsonl": (b"3\n", "field 'text'"),
+        "binary.txt": (os.urandom(4000), "not text"),
+        "latin1.txt": ("\n".join(GERMAN).encode("latin-1"), "not text"),
+        "utf16.txt": ("some text".encode("utf-16-le"), "not text"),
+        "broken.txt.gz": (gzip.compress(b"some text " * 1000)[:40], "gzip file .* cannot be read"),
+        "broken.txt.xz": (b"no xz", "xz file .* cannot be read"),
+        "broken.parquet": (b"PAR1", "cannot be read"),
+        "broken.jsonl": (b'{"text": \n', "not JSON"),
+        "fields.jsonl": (b'{"title": "a"}\n', "none of the fields text"),
+        "number.jsonl": (b"3\n", "none of the fields text"),
+        "notes.pdf": (b"%PDF", "no kind that can be read"),
     }
     for name, (content, message) in cases.items():
         path = tmp_path / name
@@ -338,19 +448,56 @@ def test_bad_input_is_refused_and_leaves_nothing(tmp_path):
     assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
 
 
-def test_line_number_of_a_bad_record(tmp_path):
+def test_a_missing_field_names_those_there(tmp_path):
     path = tmp_path / "a.jsonl"
-    path.write_text('{"text": "a"}\n\n{"text": 3}\n')
-    with pytest.raises(DataError) as caught:
-        line_sampling.find_files([path])
-    assert caught.value.line == 3
+    path.write_text('{"id": 1, "body": "a", "title": "b"}\n')
+    with pytest.raises(DataError, match="no field 'boddy'") as caught:
+        line_sampling.find_files([path], TextSettings(text_field="boddy"))
+    assert caught.value.line == 1 and "body, id, title" in caught.value.hint
+
+
+def test_rows_and_files_left_out_are_told(corpus, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_bytes(corpus.read_bytes())
+    (tmp_path / "in" / "b.txt").write_bytes(b"\0" * 100)
+    (tmp_path / "in" / "c.jsonl").write_text('{"text": "the river"}\n{"text": 3}\n{"text": \n')
+    packed = gzip.compress("\n".join(english(20_000)).encode())
+    (tmp_path / "in" / "d.txt.gz").write_bytes(packed[: len(packed) // 2])
+    result = train_vocabulary([tmp_path / "in"], tmp_path / "v", settings(sample_bytes=60_000))
+    assert "2 rows held no usable text (setting read.text_field)" in result.warnings
+    assert "2 files were damaged or not text" in result.warnings
+    record = json.loads((result.folder / "vocabulary.json").read_text())
+    left_out = {"file damaged": 1, "file not text": 1, "row not json": 1, "row without text": 1}
+    assert record["reading"].items() >= left_out.items()
+    drawn = {entry["name"]: (entry["text_bytes"], entry["lines_drawn"]) for entry in record["inputs"]}
+    assert drawn["b.txt"] == (0, 0) and drawn["d.txt.gz"][1] > 100
+
+
+def test_another_encoding_can_be_named(tmp_path, call):
+    source = tmp_path / "de.txt"
+    source.write_bytes("\n".join(GERMAN * 40).encode("latin-1"))
+    options = ["--size", 60, "--cased", "--set", "read.encoding=latin-1", "--out", tmp_path / "de"]
+    assert call("vocab", "train", source, *options)[0] == 0
+    assert {"ä", "ß"} <= set("".join(AlbertTokenizer.from_pretrained(tmp_path / "de").vocabulary))
+
+
+def test_one_enormous_line_needs_bounded_memory(tmp_path):
+    source = tmp_path / "a.txt.gz"
+    source.write_bytes(gzip.compress(b"the river runs " * 4_000_000))
+    read = TextSettings(max_document_bytes=1 << 20)
+    tracemalloc.start()
+    (found,) = line_sampling.find_files([source], read)
+    total = sum(len(line) for line in line_sampling.lines(found.file, read, Counter()))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert total == 60_000_000 == found.text_bytes and peak < 30_000_000
 
 
 def test_missing_input_and_a_folder_without_text(tmp_path):
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match="no file or folder"):
         train_vocabulary([tmp_path / "absent.txt"], tmp_path / "v", settings())
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="no text in the folder"):
+    with pytest.raises(DataError, match="holds no files"):
         train_vocabulary([tmp_path / "empty"], tmp_path / "v", settings())
 
 
@@ -374,6 +521,8 @@ def test_an_impossible_size_names_one_that_works(corpus, tmp_path, size, word):
         ({"user_defined": ["x", "x"]}, "twice"),
         ({"user_defined": ["É"]}, "never be met"),
         ({"sizes": 100}, "unknown field"),
+        ({"read": {"encoding": "utf-9"}}, "no such encoding"),
+        ({"read": {"layout": "line"}}, "unknown field"),
     ],
 )
 def test_wrong_settings_are_named(given, message):
@@ -520,7 +669,7 @@ def test_options_reach_the_settings(corpus, tmp_path, call):
     chosen = plan["settings"]
     assert code == 0 and not (tmp_path / "v").exists()
     assert (chosen["size"], chosen["character_coverage"], chosen["sample_bytes"]) == (77, 0.99, 2000)
-    assert chosen["user_defined"] == ["#", "..."] and (chosen["text_field"], chosen["style"]) == ("body", "hf")
+    assert chosen["user_defined"] == ["#", "..."] and (chosen["read"]["text_field"], chosen["style"]) == ("body", "hf")
     assert plan["sample_rate"] == pytest.approx(2000 / corpus.stat().st_size)
     assert plan["sample_bytes"] == plan_vocabulary([corpus], "v", settings(sample_bytes=2000))["sample_bytes"]
 

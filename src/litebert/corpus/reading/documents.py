@@ -45,11 +45,9 @@ class Span:
     end: int | None
 
 
-class ReadSettings(Settings):
-    """How files become documents."""
+class TextSettings(Settings):
+    """How files become texts."""
 
-    layout: Literal["auto", "paragraphs", "sentences", "file", "line"] = "auto"
-    """Of plain text: a paragraph a line or a sentence a line with an empty line between documents; a file or a line is a document."""
     text_field: str | None = None
     """Field of JSON and Parquet rows that holds the text; by default text, content, body, document, article or raw_content."""
     max_document_bytes: int = Field(8 << 20, ge=64)
@@ -64,3 +62,10 @@ class ReadSettings(Settings):
             return codecs.lookup(value).name
         except LookupError:
             raise ValueError("no such encoding; for example utf-8, latin-1, cp1252, gb18030, utf-16") from None
+
+
+class ReadSettings(TextSettings):
+    """How files become documents."""
+
+    layout: Literal["auto", "paragraphs", "sentences", "file", "line"] = "auto"
+    """Of plain text: a paragraph a line or a sentence a line with an empty line between documents; a file or a line is a document."""

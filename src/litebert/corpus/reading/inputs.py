@@ -14,8 +14,8 @@ import lzma
 import os
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Literal, cast
 from urllib.parse import urlsplit
@@ -129,6 +129,24 @@ def read_head(file: InputFile, size: int) -> bytes:
             if not data:
                 raise
     return data
+
+
+def unpacked_size(file: InputFile, probe: int) -> int:
+    """Return about how many bytes a file has once it is unpacked, judging by what its first ``probe`` stored bytes give."""
+    if not file.compression:
+        return file.size
+    size = at = 0
+    with (
+        open_stream(replace(file, compression=None)) as stored,
+        suppress(*DAMAGE),
+        io.BufferedReader(_unpacked(stored, file.compression)) as stream,
+    ):
+        while block := stream.read1(_BLOCK):
+            if stored.tell() > at >= probe:  # it reads on, so all that was read before is unpacked
+                return size * file.size // at
+            at = stored.tell()
+            size += len(block)
+    return size
 
 
 class _InBlocks(io.RawIOBase):

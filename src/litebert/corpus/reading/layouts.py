@@ -70,7 +70,7 @@ def _joint_after(piece: bytes, joint: bytes) -> bytes:
 def line_records(
     stream: BufferedReader, start: int, end: int | None, limit: int, *, cut: bool
 ) -> Iterator[Record | None]:
-    """Yield the lines of a range, without empty ones.
+    """Yield the lines of a range; rows (``cut`` is False) without empty ones.
 
     Args:
         stream: Binary; seekable if ``start`` is not 0.
@@ -99,7 +99,7 @@ def line_records(
         if size > limit and not cut:
             yield None
         else:
-            yield from (record for record in parts.finish() if record[0].strip())
+            yield from (record for record in parts.finish() if cut or record[0].strip())
 
 
 def _next_line(stream: BufferedReader, start: int, last: float) -> int:

@@ -17,7 +17,9 @@ from litebert.corpus.reading.plain_text import HEAD, plain_texts
 from litebert.corpus.reading.row_files import json_texts, parquet_spans, parquet_texts, text_parts
 from litebert.errors import DataError
 
-__all__ = ["Document", "InputFile", "ReadSettings", "Span", "list_inputs", "nothing_read", "read_documents", "spans"]
+__all__ = [
+    "Document", "InputFile", "ReadSettings", "Span", "list_inputs", "nothing_read", "read_documents", "read_texts", "spans",
+]  # fmt: skip
 
 
 def spans(file: InputFile, target_bytes: int) -> list[Span]:
@@ -52,13 +54,17 @@ def read_documents(span: Span, settings: ReadSettings, counters: Counter[str]) -
         DataError: The file cannot be read at all, its first row is no JSON object or lacks the text field.
         MachineError: A package for it is not installed.
     """
-    readers = {"text": plain_texts, "jsonl": json_texts, "parquet": parquet_texts, "html": _html_texts}
-    texts = readers[span.file.kind](span, settings, counters)
     number = 0
-    for raw in _until_damage(texts, span.file, counters):
+    for raw in read_texts(span, settings, counters):
         if text := paragraphs_of(raw):
             yield Document(text, span.file.url, number)
             number += 1
+
+
+def read_texts(span: Span, settings: ReadSettings, counters: Counter[str]) -> Iterator[str]:
+    """Yield the texts of a span as they stand there, empty ones too; arguments and errors are those of ``read_documents``."""
+    readers = {"text": plain_texts, "jsonl": json_texts, "parquet": parquet_texts, "html": _html_texts}
+    return _until_damage(readers[span.file.kind](span, settings, counters), span.file, counters)
 
 
 def nothing_read(files: list[InputFile], counters: Mapping[str, int]) -> DataError:

@@ -1,32 +1,25 @@
 """A sample of lines spread over all of the input, the same for any order of the files.
 
 Every file has a stream of random numbers of its own, seeded with the seed and the file's name, and a line is taken when its number
-falls under one rate for the whole input: total wanted over total there. What is inside a compressed or a JSONL file is estimated
-from its beginning.
+falls under one rate for the whole input: total wanted over total there. How much text is inside a packed file or one of rows is
+estimated from its beginning.
 """
 
 from __future__ import annotations
 
-import gzip
-import io
-import json
-import lzma
 import random
-import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from itertools import takewhile
 from pathlib import Path
-from typing import IO, Any
 
-from litebert.errors import DataError, MachineError
+from litebert.corpus.reading.documents import ReadSettings, Span, TextSettings
+from litebert.corpus.reading.inputs import InputFile, list_inputs, unpacked_size
+from litebert.corpus.reading.readers import read_texts, spans
 
-COMPRESSED = (".gz", ".xz", ".zst")
-_TEXT = (".txt", ".text")
-_RECORDS = (".jsonl", ".ndjson")
-_LONGEST = 1 << 20  # characters of a line that are in memory at once; what is longer counts as several lines
-_PROBE = 4 << 20  # characters a size estimate and the look at a file's kind read
+_PROBE = 4 << 20  # bytes of rows whose text is measured
+_PACKED_PROBE = 1 << 20  # bytes of a packed file that are unpacked to see how much they hold
 _UNDECODABLE = "\ufffd"
 _TELL_EVERY = 1 << 14
 
@@ -36,15 +29,13 @@ class TextFile:
     """An input file.
 
     Attributes:
-        path: Where it is.
-        name: Path within the folder that was named, or the file's name; the sample depends on it.
-        size: Bytes on disk.
-        text_bytes: Bytes of text inside, estimated for compressed and JSONL files.
+        file: Where it is and what is in it.
+        name: Path within the folder (or the fixed part of the glob) that was named, or the file's name; the sample depends on it.
+        text_bytes: Bytes of text inside, estimated unless it is a plain text file.
     """
 
-    path: Path
+    file: InputFile
     name: str
-    size: int
     text_bytes: int
 
 
@@ -63,56 +54,44 @@ class Sampled:
     held_back: bool
 
 
-def find_files(inputs: Sequence[str | Path], text_field: str = "text") -> list[TextFile]:
-    """Return the text files that the inputs name, in an order that does not depend on theirs.
+def find_files(inputs: Sequence[str | Path], read: TextSettings) -> list[TextFile]:
+    """Return the files that the inputs name, in an order that does not depend on theirs.
 
     Args:
-        inputs: Files, or folders whose text and JSONL files are taken, also in folders inside them.
-        text_field: Field of a JSONL record that holds the text.
+        inputs: Files, folders, globs, URLs, as ``list_inputs`` takes them.
+        read: How files are read.
 
     Raises:
-        DataError: An input is missing, no text, or nothing is in it.
+        DataError: An input is missing, of no kind that can be read, damaged from the start, or rows without text.
+        MachineError: A package for it is not installed.
     """
-    found: dict[Path, tuple[str, Path]] = {}
-    for given in map(Path, inputs):
-        if given.is_dir():
-            inside = sorted(p for p in given.rglob("*") if p.is_file() and _is_wanted(p.relative_to(given)))
-            if not inside:
-                names = ", ".join(f"*{suffix}" for suffix in (*_TEXT, *_RECORDS))
-                raise DataError("no text in the folder", hint=f"Looked for {names}, plain or compressed.", path=given)
-            for path in inside:
-                found.setdefault(path.resolve(), (path.relative_to(given).as_posix(), path))
-        elif given.is_file():
-            found.setdefault(given.resolve(), (given.name, given))
-        else:
-            raise DataError(f"no such file or folder: {given}", path=given)
-    ordered = sorted(found.values(), key=lambda entry: (entry[0], str(entry[1].resolve())))
-    return [_measured(path, name, text_field) for name, path in ordered]
+    listed = [(_name(file.url, given), file) for given in map(str, inputs) for file in list_inputs([given])]
+    found: dict[Path, tuple[str, InputFile]] = {}
+    for name, file in sorted(listed, key=lambda entry: (entry[0], entry[1].url)):
+        path = Path(file.url)
+        found.setdefault(path if "://" in file.url else path.resolve(), (name, file))
+    return [TextFile(file, name, _text_bytes(file, read)) for name, file in found.values()]
 
 
-def lines(path: Path, text_field: str = "text", on_bytes: Callable[[int], None] | None = None) -> Iterator[str]:
-    """Yield the lines of a text file, or those of the texts of a JSONL file.
+def lines(file: InputFile, read: TextSettings, counters: Counter[str]) -> Iterator[str]:
+    """Yield the lines of a text file, or those of the texts in rows and pages; a line beyond ``max_document_bytes`` in parts.
 
     Args:
-        path: Plain, or compressed by its suffix.
-        text_field: Field of a JSONL record that holds the text.
-        on_bytes: Called now and then with the number of bytes read from the disk.
+        file: To read.
+        read: How.
+        counters: As for ``read_texts``.
 
     Raises:
-        DataError: Unreadable, damaged, or a record without text.
-        MachineError: A ``.zst`` file and no ``zstandard``.
+        DataError: Nothing of the file can be read.
+        MachineError: A package for it is not installed.
     """
-    with _opened(path) as (raw, stream):
-        rows = iter(partial(stream.readline, _LONGEST), "")
-        texts = _record_lines(stream, path, text_field) if _kind(path) in _RECORDS else rows
-        for number, line in enumerate(texts):
-            if on_bytes is not None and number % _TELL_EVERY == 0:
-                on_bytes(raw.tell())
-            yield line
+    for text in read_texts(Span(file, 0, None), _by_line(read), counters):
+        # Only line feeds end a line here: what else may is white space, and is collapsed as such.
+        yield from text.split("\n")
 
 
 def sample(
-    files: Sequence[TextFile], wanted: int, held_back: int, seed: int, text_field: str = "text",
+    files: Sequence[TextFile], wanted: int, held_back: int, seed: int, read: TextSettings, counters: Counter[str],
     on_bytes: Callable[[int], None] | None = None,
 ) -> Iterator[Sampled]:  # fmt: skip
     """Yield lines drawn with equal chance from all files.
@@ -122,20 +101,24 @@ def sample(
         wanted: Bytes of text in all, about; everything when there is no more.
         held_back: Bytes for measuring, about; at most a hundredth of the sample.
         seed: Of the draw.
-        text_field: Field of a JSONL record that holds the text.
-        on_bytes: Called now and then with the number of bytes read from the disk, of all files together.
+        read: How files are read.
+        counters: As for ``read_texts``.
+        on_bytes: Called now and then with the bytes of text read, of all files together, as far as they were expected.
     """
     rate = sample_rate(files, wanted)
     aside = rate * min(0.01, held_back / max(1, min(wanted, sum(f.text_bytes for f in files))))
     before = 0
     for index, file in enumerate(files):
         draw = random.Random(f"{seed}:{file.name}").random
-        report = None if on_bytes is None else partial(_plus, on_bytes, before)
-        for line in lines(file.path, text_field, report):
+        done = 0
+        for count, line in enumerate(lines(file.file, read, counters)):
+            done += _size(line)
+            if on_bytes is not None and count % _TELL_EVERY == 0:
+                on_bytes(before + min(done, file.text_bytes))
             number = draw()
             if number < rate and line.strip():
                 yield Sampled(index, line, number < aside)
-        before += file.size
+        before += file.text_bytes
 
 
 def sample_rate(files: Sequence[TextFile], wanted: int) -> float:
@@ -145,105 +128,34 @@ def sample_rate(files: Sequence[TextFile], wanted: int) -> float:
 
 
 def is_damaged(line: str) -> bool:
-    """Return whether a line holds bytes that are no UTF-8."""
+    """Return whether a line holds bytes that could not be decoded."""
     return _UNDECODABLE in line
 
 
-def _plus(report: Callable[[int], None], before: int, done: int) -> None:
-    report(before + done)
+def _by_line(read: TextSettings) -> ReadSettings:
+    return ReadSettings.model_validate({**read.model_dump(), "layout": "line"})
 
 
-def _kind(path: Path) -> str:
-    """Return the suffix that says what is inside."""
-    return (Path(path.stem).suffix if path.suffix in COMPRESSED else path.suffix).lower()
+def _name(url: str, given: str) -> str:
+    parts = Path(url).parts
+    shared = takewhile(lambda pair: pair[0] == pair[1], zip(parts, Path(given).parts, strict=False))
+    return "/".join(parts[len(list(shared)) :]) or parts[-1]
 
 
-def _is_wanted(path: Path) -> bool:
-    return _kind(path) in (*_TEXT, *_RECORDS) and not any(part.startswith(".") for part in path.parts)
+def _text_bytes(file: InputFile, read: TextSettings) -> int:
+    """Return about how many bytes of text are in a file; reads its beginning, which shows whether it can be read."""
+    ignored = Counter[str]()
+    if file.kind == "text":
+        return unpacked_size(file, _PACKED_PROBE) if any(lines(file, read, ignored)) else 0
+    cut = spans(file, _PROBE)
+    first = Span(file, 0, _PROBE) if file.compression else cut[0]
+    text = sum(map(_size, read_texts(first, _by_line(read), ignored)))
+    if file.kind != "jsonl":
+        return text * len(cut)
+    whole = unpacked_size(file, _PACKED_PROBE)
+    # What begins in the first part may end far behind it, but no text is longer than what it is in.
+    return min(round(text * max(1.0, whole / _PROBE)), whole or text)
 
 
-def _measured(path: Path, name: str, text_field: str) -> TextFile:
-    size = path.stat().st_size
-    with _opened(path) as (raw, stream):
-        start = stream.read(_PROBE)
-        consumed = raw.tell()
-    _check_is_text(start, path)
-    if not start:
-        return TextFile(path, name, size, 0)
-    text = len(start.encode("utf-8", "replace"))
-    if _kind(path) in _RECORDS:
-        text = _text_of_start(start, path, text_field)
-    elif path.suffix not in COMPRESSED:
-        return TextFile(path, name, size, size)
-    return TextFile(path, name, size, max(1, round(text * size / max(1, consumed))))
-
-
-def _text_of_start(start: str, path: Path, text_field: str) -> int:
-    # The last row is cut off by the probe unless the file ends there; a whole one counts, a broken one does not.
-    *rows, tail = start.split("\n")
-    if len(start) < _PROBE or not rows:
-        rows.append(tail)
-    stream = io.StringIO("\n".join(rows))
-    return sum(len(line.encode("utf-8", "replace")) + 1 for line in _record_lines(stream, path, text_field))
-
-
-def _check_is_text(start: str, path: Path) -> None:
-    if "\0" in start or start.count(_UNDECODABLE) * 10 > len(start):
-        raise DataError(
-            f"{path.name} is no UTF-8 text",
-            hint="Name text files (UTF-8), plain or compressed as .gz, .xz or .zst, or JSONL files.",
-            path=path,
-        )
-
-
-def _record_lines(stream: IO[str], path: Path, text_field: str) -> Iterator[str]:
-    for number, row in enumerate(stream, start=1):
-        if row.isspace():
-            continue
-        try:
-            record: Any = json.loads(row)
-        except ValueError as error:
-            raise DataError(f"not valid JSON: {error}", path=path, line=number) from error
-        text = record.get(text_field) if isinstance(record, dict) else None
-        if not isinstance(text, str):
-            known = ", ".join(record) if isinstance(record, dict) else type(record).__name__
-            raise DataError(
-                f"a record without a text in the field {text_field!r}",
-                hint=f"Name the field with --text-field. There is: {known[:200]}.", path=path, line=number,
-            )  # fmt: skip
-        yield from text.splitlines()
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[IO[bytes], IO[str]]]:
-    """Open a file; yields the stream of bytes on the disk, whose position can be asked for, and that of the text in it."""
-    problems: tuple[type[Exception], ...] = (OSError, EOFError, lzma.LZMAError, zlib.error)
-    try:
-        with path.open("rb") as raw:
-            inside: Any = raw
-            if path.suffix == ".gz":
-                inside = gzip.GzipFile(fileobj=raw)
-            elif path.suffix == ".xz":
-                inside = lzma.LZMAFile(raw)  # noqa: SIM115 - closed with the stream around it
-            elif path.suffix == ".zst":
-                zstandard = _zstandard(path)
-                problems = (*problems, zstandard.ZstdError)
-                inside = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True, closefd=False)
-            # Only line feeds end a line here: what else may is white space, and is collapsed as such.
-            with io.TextIOWrapper(inside, encoding="utf-8-sig", errors="replace", newline="\n") as stream:
-                yield raw, stream
-    except problems as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-        raise DataError(f"cannot read {path}: {reason}", hint="Is the file whole?", path=path) from error
-
-
-def _zstandard(path: Path) -> Any:
-    try:
-        import zstandard
-    except ImportError as error:
-        raise MachineError(
-            f"reading {path.name} needs the package zstandard",
-            hint='pip install "litebert[corpus]", or unpack it.',
-            path=path,
-        ) from error
-    return zstandard
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "replace")) + 1

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from litebert.corpus.reading.documents import TextSettings
 from litebert.settings import Settings
 from litebert.text.sentencepiece_tokenizer import SPACE
 from litebert.text.settings import SPECIALS
@@ -35,8 +36,8 @@ class VocabularySettings(Settings):
     """Most lines SentencePiece loads."""
     max_sentence_bytes: int = Field(default=4192, ge=16)
     """Longest line; longer ones are cut between words."""
-    text_field: str = "text"
-    """Field of a JSONL record that holds the text."""
+    read: TextSettings = TextSettings.model_validate({})
+    """How files are read, as for a corpus; a layout is not asked for, since lines are drawn, not documents."""
     seed: int = Field(default=0, ge=0, lt=2**32)
     """Of the sample."""
     threads: int = Field(default=16, ge=1, le=128)

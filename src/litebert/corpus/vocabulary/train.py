@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from litebert import files
+from litebert.corpus.reading.readers import nothing_read
 from litebert.corpus.vocabulary import line_sampling, sentencepiece_process
 from litebert.corpus.vocabulary.figures import Figures, measure
 from litebert.corpus.vocabulary.line_sampling import TextFile
 from litebert.corpus.vocabulary.settings import VocabularySettings
-from litebert.errors import DataError, UsageError
+from litebert.errors import UsageError
 from litebert.text import AlbertTokenizer
 from litebert.text.sentencepiece_tokenizer import SPACE
 from litebert.text.settings import SPECIALS
@@ -84,9 +85,10 @@ def plan_vocabulary(inputs: Sequence[str | Path], out: str | Path, settings: Voc
         settings: How it would be trained.
 
     Raises:
-        DataError: An input is missing or no text.
+        DataError: An input is missing or cannot be read.
+        MachineError: A package for it is not installed.
     """
-    found = line_sampling.find_files(inputs, settings.text_field)
+    found = line_sampling.find_files(inputs, settings.read)
     there = sum(file.text_bytes for file in found)
     return {
         "settings": settings.model_dump(mode="json"),
@@ -105,7 +107,7 @@ def train_vocabulary(
     """Train a vocabulary and write it as a folder that ``AlbertTokenizer.from_pretrained`` loads.
 
     Args:
-        inputs: Text files (UTF-8) or JSONL files, plain or ``.gz``, ``.xz``, ``.zst``, or folders of them.
+        inputs: Text, JSONL, Parquet or HTML files, packed or not, folders, globs, URLs: what a corpus is built from.
         out: Folder to make; it appears when all is done.
         settings: How to train.
         progress: Told how far the work is.
@@ -123,7 +125,7 @@ def train_vocabulary(
     out = Path(out)
     _check_free(out, force=force)
     begin = time.perf_counter()
-    found = line_sampling.find_files(inputs, settings.text_field)
+    found = line_sampling.find_files(inputs, settings.read)
     with files.new_folder(out) as folder:
         work = folder / "work"
         work.mkdir()
@@ -156,7 +158,7 @@ def train_vocabulary(
 
 @dataclass
 class _Sample:
-    """What was drawn: counts, a digest, the held-back lines and, for want of any, some that are trained on."""
+    """What was drawn: counts, those of the readers, a digest, the held-back lines and, for want of any, some that are trained on."""
 
     lines: int = 0
     bytes: int = 0
@@ -164,6 +166,7 @@ class _Sample:
     cut: int = 0
     sha256: str = ""
     by_file: Counter[int] = field(default_factory=Counter)
+    reading: Counter[str] = field(default_factory=Counter)
     held_back: list[str] = field(default_factory=list)
     first: list[str] = field(default_factory=list)
 
@@ -189,12 +192,12 @@ def _check_free(out: Path, *, force: bool) -> None:
 def _draw(found: list[TextFile], target: Path, settings: VocabularySettings, progress: Progress | None) -> _Sample:
     """Write the lines to train on under the text rules, and keep some for measuring."""
     normalizer = settings.rules.normalizer
-    size = sum(file.size for file in found)
+    size = sum(file.text_bytes for file in found)
     on_bytes = None if progress is None else lambda done: progress("reading", done, size)
     drawn = _Sample()
     digest = hashlib.sha256()
     lines = line_sampling.sample(
-        found, settings.sample_bytes, _HELD_BACK_BYTES, settings.seed, settings.text_field, on_bytes
+        found, settings.sample_bytes, _HELD_BACK_BYTES, settings.seed, settings.read, drawn.reading, on_bytes
     )
     with target.open("wb") as stream:
         for line in lines:
@@ -216,11 +219,7 @@ def _draw(found: list[TextFile], target: Path, settings: VocabularySettings, pro
                 drawn.first.append(line.text)
     drawn.sha256 = digest.hexdigest()
     if not drawn.lines:
-        raise DataError(
-            "there is no text in the input" + (", only bytes that are no UTF-8" if drawn.damaged else ""),
-            hint="Name files with text in them.",
-            path=found[0].path,
-        )
+        raise nothing_read([entry.file for entry in found], {"file not text": 1} if drawn.damaged else drawn.reading)
     return drawn
 
 
@@ -280,7 +279,13 @@ def _train(
 def _warnings(drawn: _Sample, figures: Figures) -> list[str]:
     found = []
     if drawn.damaged:
-        found.append(f"{drawn.damaged:,} lines of the sample hold bytes that are no UTF-8 and were left out")
+        found.append(
+            f"{drawn.damaged:,} lines of the sample hold bytes that could not be decoded and were left out (setting read.encoding)"
+        )
+    if rows := sum(drawn.reading[name] for name in ("row not json", "row too long", "row without text")):
+        found.append(f"{rows:,} rows held no usable text (setting read.text_field)")
+    if whole := drawn.reading["file not text"] + drawn.reading["file damaged"]:
+        found.append(f"{whole:,} {'file was' if whole == 1 else 'files were'} damaged or not text")
     if not figures.held_back:
         found.append("the text is too small to keep lines apart: the figures are those of lines trained on")
     if figures.unknown_rate > 0.001:
@@ -289,7 +294,7 @@ def _warnings(drawn: _Sample, figures: Figures) -> list[str]:
 
 
 def _described(found: list[TextFile]) -> list[dict[str, Any]]:
-    return [{"name": file.name, "bytes": file.size, "text_bytes": file.text_bytes} for file in found]
+    return [{"name": entry.name, "bytes": entry.file.size, "text_bytes": entry.text_bytes} for entry in found]
 
 
 def _record(
@@ -304,6 +309,7 @@ def _record(
             "lines": drawn.lines, "bytes": drawn.bytes, "cut_lines": drawn.cut, "undecodable_lines": drawn.damaged,
             "sha256": drawn.sha256,
         },
+        "reading": dict(sorted(drawn.reading.items())),
         "pieces": result.pieces,
         "characters": result.characters,
         "alphabet": alphabet,
