@@ -42,6 +42,7 @@ def command(
     """  # noqa: D301
     from litebert.cli.progress import counting
     from litebert.errors import UsageError
+    from litebert.inference.pipeline import accelerate_loaded
     from litebert.tasks.benchmarks import BenchmarkCall, known_benchmark, run_benchmark
     from litebert.tasks.evaluate import evaluate
     from litebert.tasks.model_folder import load_task_model
@@ -63,6 +64,8 @@ def command(
         print_result("evaluate", result.data, "\n\n".join(parts), as_json=as_json, warnings=result.warnings)
         return
     loaded = load_task_model(model, device=place)
+    if place.type == "cpu":
+        accelerate_loaded(loaded)
     with counting("evaluating", None, quiet=as_json) as progress:
         found = evaluate(loaded, data, benchmark=benchmark, columns=columns, device=place, progress=progress)
     parts = []

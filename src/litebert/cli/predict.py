@@ -31,7 +31,7 @@ from litebert.cli.output import common_options, print_result, reader_may_go, say
     help="Add the scores of so many labels or fillings; 0: of all labels.",
 )
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ...")
-@click.option("--precision", default="auto", show_default=True, help="auto, fp32 or bf16.")
+@click.option("--precision", default="auto", show_default=True, help="auto, fp32, bf16 or int8.")
 @common_options
 def command(
     model: str, file: str, task: str | None, output: str | None, columns: str | None, kind: str | None,

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import resources
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, cast, overload
 
 import torch
 
 from litebert.errors import DataError, UsageError, nearest
+from litebert.inference.engine.accelerate import Precision, accelerate
+from litebert.inference.engine.calibration import TokenBatch
 from litebert.tasks.base import Answer, Passes
+from litebert.tasks.examples import Example, inference_batches
 from litebert.tasks.model_folder import TaskModel, load_model
 from litebert.tasks.records import Record
 from litebert.tasks.zero_shot import ZeroShotModel
+from litebert.text import AlbertTokenizer
 from litebert.train.devices import choose_device
 from litebert.train.precision import uses_bfloat16
 
 Input = str | tuple[str, str] | Mapping[str, str]
 """One text; or a pair as ``(text, pair)`` or ``{"text": ..., "text_pair": ...}``."""
 
-PRECISIONS = ("auto", "fp32", "bf16")
+PRECISIONS = ("auto", "fp32", "bf16", "int8")
 
 
 class Pipeline:
@@ -28,7 +33,7 @@ class Pipeline:
     Args:
         loaded: Network, tokenizer and task.
         device: Where it runs; the network is already there.
-        precision: ``fp32``, or ``bf16`` for matrix products in bfloat16.
+        precision: ``fp32``, ``bf16`` or ``int8``; the network is already prepared for it.
         tokens: Padded tokens in one pass.
     """
 
@@ -79,7 +84,8 @@ class Pipeline:
         """Answer records, in order; their labels are not looked at."""
         if not records:
             return []
-        passes = Passes(self.device, self.tokens, self.precision == "bf16", progress)
+        autocast = self.precision == "bf16" and self.device.type != "cpu"
+        passes = Passes(self.device, self.tokens, autocast, progress)
         return self.loaded.answer(records, passes, options)
 
 
@@ -91,7 +97,8 @@ def load(model: str | Path, task: str | None = None, *, device: str = "auto", pr
         task: For a folder that names no task, or another than it names: ``fill-mask`` and ``coherence`` are answered by the heads
             of pretraining.
         device: ``auto`` takes a GPU when there is one.
-        precision: ``auto``, ``fp32`` or ``bf16``. On a CPU auto means fp32, whose answers do not depend on the machine.
+        precision: ``auto``, ``fp32``, ``bf16`` or ``int8``. On a CPU auto means fp32, whose answers do not depend on the machine;
+            int8 is for CPUs, and learns the ranges it needs from bundled text.
 
     Returns:
         A callable pipeline.
@@ -103,8 +110,39 @@ def load(model: str | Path, task: str | None = None, *, device: str = "auto", pr
     if precision not in PRECISIONS:
         raise UsageError(f"unknown precision {precision!r}", hint=nearest(precision, PRECISIONS))
     place = choose_device(device)
-    half = precision == "bf16" or (precision == "auto" and place.type == "cuda" and uses_bfloat16("auto", place))
-    return Pipeline(load_model(model, task=task, device=place), device=place, precision="bf16" if half else "fp32")
+    if precision == "auto":
+        precision = "bf16" if place.type == "cuda" and uses_bfloat16("auto", place) else "fp32"
+    if precision == "int8" and place.type != "cpu":
+        raise UsageError(f"int8 runs on a CPU, not on {place.type}", hint="Add --device cpu, or use bf16.")
+    loaded = load_model(model, task=task, device=place)
+    if place.type == "cpu":
+        accelerate_loaded(loaded, cast(Precision, precision))
+    return Pipeline(loaded, device=place, precision=precision)
+
+
+def accelerate_loaded(loaded: TaskModel | ZeroShotModel, precision: Precision = "fp32") -> None:
+    """Swap the encoder of a loaded model for the fast one, in place.
+
+    Args:
+        loaded: On the CPU.
+        precision: As in ``load``; int8 is calibrated with bundled text.
+
+    Raises:
+        MachineError: int8 on a processor without the instructions.
+    """
+    calibration = bundled_text(loaded.tokenizer) if precision == "int8" else []
+    accelerate(loaded.model, precision, reads_tokens=loaded.reads_tokens, calibration=calibration)
+
+
+def bundled_text(tokenizer: AlbertTokenizer) -> list[TokenBatch]:
+    """Return some pages of public-domain prose as batches of token ids."""
+    text = (resources.files("litebert.resources") / "calibration.txt").read_text(encoding="utf-8")
+    encoded = [[(list(e.ids), list(e.type_ids))] for e in tokenizer.encode_batch(text.splitlines(), max_length=128)]
+    examples = [Example(windows=tuple(windows), target=None) for windows in encoded]
+    return [
+        (batch["input_ids"], batch["attention_mask"], batch["token_type_ids"])
+        for _, batch in inference_batches(examples, pad_id=tokenizer.pad_id, tokens=2048)
+    ]
 
 
 def _is_pair(value: Any) -> bool:

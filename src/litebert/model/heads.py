@@ -47,9 +47,11 @@ class WithEncoder(nn.Module):
 
     Attributes:
         uses_pooler: Whether the head reads the pooled first token; files of models that do not may lack the pooler.
+        reads_tokens: Whether it reads the states of other tokens; where it does not, an engine need not compute them.
     """
 
     uses_pooler: ClassVar[bool] = True
+    reads_tokens: ClassVar[bool] = True
 
     def __init__(self, config: AlbertConfig, *, attention: str = "sdpa") -> None:
         super().__init__()
@@ -177,6 +179,8 @@ class _WithClassifier(WithEncoder):
 class AlbertForSequenceClassification(_WithClassifier):
     """Encoder with a classifier or regressor on the pooled first token."""
 
+    reads_tokens = False
+
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -295,6 +299,8 @@ class AlbertForQuestionAnswering(WithEncoder):
 
 class AlbertForMultipleChoice(_WithClassifier):
     """Encoder with one score per choice, softmax over the choices."""
+
+    reads_tokens = False
 
     def __init__(self, config: AlbertConfig, *, attention: str = "sdpa") -> None:
         super().__init__(config, attention=attention, outputs=1)

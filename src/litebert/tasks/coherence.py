@@ -39,6 +39,7 @@ class CoherenceTask(ZeroShotTask):
     model_class: ClassVar[type[Pretrained]] = AlbertForPreTraining
     parts: ClassVar[tuple[str, ...]] = ("sentence_order.", POOLER)
     labels: ClassVar[tuple[str, ...]] = LABELS
+    reads_tokens: ClassVar[bool] = False
 
     @torch.inference_mode()
     def answer(

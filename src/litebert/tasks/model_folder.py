@@ -51,6 +51,11 @@ class TaskModel:
         """Names of the outputs."""
         return self.model.config.labels  # type: ignore[union-attr, return-value]
 
+    @property
+    def reads_tokens(self) -> bool:
+        """Whether states of other tokens than the first are read."""
+        return self.task.model_class.reads_tokens  # type: ignore[attr-defined, no-any-return]
+
     def answer(self, records: Sequence[Record], passes: Passes, options: Mapping[str, Any]) -> list[Answer]:
         """Answer records, in order; their labels are not looked at.
 

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -37,12 +37,14 @@ class ZeroShotTask(ABC):
         model_class: Network with the head.
         parts: What the checkpoint must hold beside the encoder, by the beginning of our tensor names.
         labels: Names of its outputs, where they have names.
+        reads_tokens: Whether it reads the states of other tokens than the first.
     """
 
     name: ClassVar[str]
     model_class: ClassVar[type[Pretrained]]
     parts: ClassVar[tuple[str, ...]]
     labels: ClassVar[tuple[str, ...]] = ()
+    reads_tokens: ClassVar[bool] = True
 
     @abstractmethod
     def answer(
@@ -84,10 +86,13 @@ class ZeroShotModel:
 
     @property
     def encoder(self) -> AlbertModel:
-        """The network without its head."""
-        encoder = self.model.albert
-        assert isinstance(encoder, AlbertModel)
-        return encoder
+        """The network without its head, or what an engine has put in its place."""
+        return cast(AlbertModel, self.model.albert)
+
+    @property
+    def reads_tokens(self) -> bool:
+        """Whether states of other tokens than the first are read."""
+        return self.task.reads_tokens
 
 
 def zero_shot_from_source(

@@ -1,0 +1,118 @@
+"""The encoder that answers use: called as ``AlbertModel`` is, with weights packed once and no arithmetic on padding.
+
+Legend: B sequences, T positions, N real tokens, E embedding width, H hidden width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from litebert.config import AlbertConfig
+from litebert.errors import ConfigError
+from litebert.inference.engine.linear import PackedLinear
+from litebert.inference.engine.tokens import TokenLayout
+from litebert.model.albert import AlbertModel, Block
+from litebert.model.outputs import EncoderOutput
+
+
+class AnyBlock(Protocol):
+    """What a packed block of any precision is; see ``PackedBlock``."""
+
+    def __call__(self, x: Tensor, layout: TokenLayout, application: int, *, firsts_only: bool = False) -> Tensor:
+        """Apply it."""
+
+
+class PackedEncoder(nn.Module):
+    """A drop-in for a trained ``AlbertModel`` in evaluation.
+
+    Args:
+        model: The trained encoder; it can be dropped afterwards.
+        pack: Makes a packed block of a block; called once for each distinct one.
+        dtype: Of the states between the blocks.
+        firsts_only: Whether only the first token of each sequence is read; the last application then computes nothing else, and
+            ``last_hidden_state`` is (B, 1, H).
+
+    Attributes:
+        depth: Applications; None for the configuration's.
+    """
+
+    def __init__(
+        self, model: AlbertModel, pack: Callable[[Block], AnyBlock], dtype: torch.dtype, *, firsts_only: bool = False
+    ) -> None:
+        super().__init__()
+        self.config, self.dtype, self.firsts_only = model.config, dtype, firsts_only
+        self.embeddings, self.pooler = model.embeddings, model.pooler
+        self.depth = model.encoder.depth
+        projection = model.encoder.projection
+        self._projection: Callable[[Tensor], Tensor] | None = None
+        if isinstance(projection, nn.Linear):
+            self._projection = PackedLinear(projection.weight, projection.bias, dtype)
+        self._groups: list[list[AnyBlock]] = []
+        for group in model.encoder.groups:
+            self._groups.append([pack(block) for block in cast("list[Block]", group)])
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        **unsupported: Any,
+    ) -> EncoderOutput:
+        """Encode a batch; arguments as in ``AlbertModel.forward``.
+
+        Returns:
+            float32 states, zeros at padded positions; and pooled first tokens.
+
+        Raises:
+            ConfigError: A sequence is longer than ``max_position_embeddings``, or an argument only ``AlbertModel`` takes.
+        """
+        asked = [name for name, value in unsupported.items() if value is not None and value is not False]
+        if asked or input_ids is None:
+            raise ConfigError(f"the fast encoder takes token ids and no {asked[0] if asked else 'embeddings'}")
+        check_length(input_ids.shape[1], self.config)
+        shape = (input_ids.shape[0], input_ids.shape[1])
+        layout = TokenLayout.of(shape, attention_mask, input_ids.device)
+        x = self.embed(layout, input_ids, token_type_ids, position_ids)
+        *_, x = self.states(x, layout, self.depth or self.config.num_hidden_layers)
+        x = x.float()
+        first = layout.by_sequence(x if self.firsts_only else x.index_select(0, layout.firsts))  # (B, H)
+        return EncoderOutput(
+            last_hidden_state=first[:, None] if self.firsts_only else layout.pad(x),
+            pooler_output=torch.tanh(self.pooler(first)),
+        )
+
+    def embed(
+        self, layout: TokenLayout, input_ids: Tensor, token_type_ids: Tensor | None, position_ids: Tensor | None
+    ) -> Tensor:
+        """Return (N, H) states before the first block."""
+        table = self.embeddings
+        words = table.word(layout.pack(input_ids))  # (N, E)
+        types = table.token_type.weight[0] if token_type_ids is None else table.token_type(layout.pack(token_type_ids))
+        positions = layout.positions() if position_ids is None else layout.pack(position_ids.expand(layout.shape))
+        x = table.norm(words + types + table.position(positions)).to(self.dtype)
+        return x if self._projection is None else self._projection(x)
+
+    def states(self, x: Tensor, layout: TokenLayout, depth: int) -> Iterator[Tensor]:
+        """Apply the groups ``depth`` times to (N, H) states; yield them after each block."""
+        application = 0
+        for layer in range(depth):
+            blocks = self._groups[self.config.group_of(layer, depth)]
+            for number, block in enumerate(blocks):
+                last = layer == depth - 1 and number == len(blocks) - 1
+                x = block(x, layout, application, firsts_only=self.firsts_only and last)
+                application += 1
+                yield x
+
+
+def check_length(length: int, config: AlbertConfig) -> None:
+    """Raise ConfigError for a sequence longer than the position table."""
+    if length > config.max_position_embeddings:
+        raise ConfigError(
+            f"a sequence of {length} tokens exceeds max_position_embeddings={config.max_position_embeddings}",
+            hint="Cut or window the text before the model; the tokenizer's encode_windows does it.",
+        )
