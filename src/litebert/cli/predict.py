@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
+from litebert.cli.engine_options import engine_options
 from litebert.cli.output import common_options, print_result, reader_may_go, say
 
 
@@ -31,12 +33,13 @@ from litebert.cli.output import common_options, print_result, reader_may_go, say
     help="Add the scores of so many labels or fillings; 0: of all labels.",
 )
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ...")
-@click.option("--precision", default="auto", show_default=True, help="auto, fp32, bf16 or int8.")
+@engine_options
 @common_options
 def command(
     model: str, file: str, task: str | None, output: str | None, columns: str | None, kind: str | None,
-    benchmark: str | None, top: int, device: str, precision: str,
-    as_json: bool, debug: bool,  # noqa: ARG001
+    benchmark: str | None, top: int, device: str, as_json: bool,
+    debug: bool,  # noqa: ARG001
+    **engine: Any,
 ) -> None:  # fmt: skip
     """Answer every record of FILE (- is standard input) with MODEL: JSON Lines, in the order of the input.
 
@@ -57,7 +60,7 @@ def command(
 
     if output is not None and benchmark is None and Path(output).is_dir():
         raise UsageError(f"{output} is a folder", hint="Name a file.", path=output)
-    pipeline = load(model, task, device=device, precision=precision)
+    pipeline = load(model, task, device=device, **engine)
     if benchmark is not None:
         if output is None:
             raise UsageError("a submission needs a folder", hint="Add --output DIR.")

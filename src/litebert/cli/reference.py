@@ -37,16 +37,18 @@ def settings_reference() -> str:
     """Return every field of every run file as a page."""
     from litebert.corpus.settings import CorpusSettings
     from litebert.corpus.vocabulary.settings import VocabularySettings
+    from litebert.inference.settings import EngineSettings
     from litebert.pretrain.settings import PretrainSettings
     from litebert.tasks.finetune import FinetuneSettings
 
     kinds: dict[str, type[BaseModel]] = {
         "litebert finetune": FinetuneSettings, "litebert pretrain": PretrainSettings, "litebert corpus build": CorpusSettings,
-        "litebert vocab train": VocabularySettings,
+        "litebert vocab train": VocabularySettings, "litebert.load": EngineSettings,
     }  # fmt: skip
     parts = [
         _HEAD + "# Settings\n",
-        "In a run file (TOML) these are keys and tables; on the command line `--set table.key=value`.\n",
+        "In a run file (TOML) these are keys and tables; on the command line `--set table.key=value`. Those of `litebert.load` are\n"
+        "keyword arguments; `litebert predict` has flags for them.\n",
     ]
     for command, kind in kinds.items():
         parts += [f"\n## {command}\n", *_table("", kind, level="###")]

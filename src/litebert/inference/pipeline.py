@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, cast, overload
 
 import torch
 
-from litebert.errors import DataError, UsageError, nearest
+from litebert.errors import DataError, UsageError
 from litebert.inference.engine.accelerate import Precision, accelerate
 from litebert.inference.engine.calibration import TokenBatch
+from litebert.inference.settings import EngineSettings
+from litebert.inference.stream import computing, windows_of
+from litebert.settings import build_settings
 from litebert.tasks.base import Answer, Passes
 from litebert.tasks.examples import Example, inference_batches
 from litebert.tasks.model_folder import TaskModel, load_model
@@ -24,24 +27,20 @@ from litebert.train.precision import uses_bfloat16
 Input = str | tuple[str, str] | Mapping[str, str]
 """One text; or a pair as ``(text, pair)`` or ``{"text": ..., "text_pair": ...}``."""
 
-PRECISIONS = ("auto", "fp32", "bf16", "int8")
-
 
 class Pipeline:
     """A model that answers texts, in input order, however long they are.
 
     Args:
         loaded: Network, tokenizer and task.
-        device: Where it runs; the network is already there.
-        precision: ``fp32``, ``bf16`` or ``int8``; the network is already prepared for it.
-        tokens: Padded tokens in one pass.
+        device: Where it runs; the network is already there, and prepared for the precision.
+        settings: How it answers; ``precision`` is not ``auto`` any more.
     """
 
     def __init__(
-        self, loaded: TaskModel | ZeroShotModel, *, device: torch.device, precision: str = "fp32", tokens: int = 4096
+        self, loaded: TaskModel | ZeroShotModel, *, device: torch.device, settings: EngineSettings | None = None
     ) -> None:
-        self.loaded, self.device, self.tokens = loaded, device, tokens
-        self.precision = precision
+        self.loaded, self.device, self.settings = loaded, device, settings or EngineSettings(precision="fp32")
 
     @property
     def task(self) -> str:
@@ -78,18 +77,37 @@ class Pipeline:
             raise DataError(f"expected a text or a list of texts, got {type(inputs).__name__}")
         return self.answer_records([_record(x) for x in inputs], **options)
 
+    def stream(self, inputs: Iterable[Input], **options: Any) -> Iterator[Answer]:
+        """Answer an endless stream with bounded memory, in order; arguments as in a call.
+
+        Yields:
+            Answers, as soon as the window of the input (``settings.window`` records) that they belong to is computed.
+        """
+        for _, answers in self.windows((_record(x) for x in inputs), **options):
+            yield from answers
+
+    def windows(self, records: Iterable[Record], **options: Any) -> Iterator[tuple[list[Record], list[Answer]]]:
+        """Yield the records of each window with their answers, in order; labels are not looked at."""
+        s = self.settings
+        return windows_of(self.loaded, records, self._passes(), options, window=s.window, threads=s.threads)
+
     def answer_records(
         self, records: Sequence[Record], progress: Callable[[int], None] | None = None, **options: Any
     ) -> list[Answer]:
         """Answer records, in order; their labels are not looked at."""
         if not records:
             return []
-        autocast = self.precision == "bf16" and self.device.type != "cpu"
-        passes = Passes(self.device, self.tokens, autocast, progress)
-        return self.loaded.answer(records, passes, options)
+        with computing(self.settings.threads):
+            return self.loaded.prepare(records, options)(self._passes(progress))
+
+    def _passes(self, progress: Callable[[int], None] | None = None) -> Passes:
+        autocast = self.settings.precision == "bf16" and self.device.type != "cpu"
+        return Passes(self.device, self.settings.pass_tokens, autocast, progress)
 
 
-def load(model: str | Path, task: str | None = None, *, device: str = "auto", precision: str = "auto") -> Pipeline:
+def load(
+    model: str | Path, task: str | None = None, *, device: str = "auto", precision: str = "auto", **settings: Any
+) -> Pipeline:
     """Load a model that answers.
 
     Args:
@@ -97,30 +115,44 @@ def load(model: str | Path, task: str | None = None, *, device: str = "auto", pr
         task: For a folder that names no task, or another than it names: ``fill-mask`` and ``coherence`` are answered by the heads
             of pretraining.
         device: ``auto`` takes a GPU when there is one.
-        precision: ``auto``, ``fp32``, ``bf16`` or ``int8``. On a CPU auto means fp32, whose answers do not depend on the machine;
-            int8 is for CPUs, and learns the ranges it needs from bundled text.
+        precision: ``auto``, ``fp32``, ``bf16`` or ``int8``, see ``EngineSettings``.
+        **settings: Further fields of ``EngineSettings``: ``depth``, ``tokens``, ``window``, ``deterministic``, ``threads``.
 
     Returns:
         A callable pipeline.
 
     Raises:
-        ConfigError: The folder names no task and none was given.
+        ConfigError: The folder names no task and none was given, or a setting is wrong.
         CheckpointError: The model lacks the head the task needs.
+        MachineError: int8 on a processor without the instructions.
     """
-    if precision not in PRECISIONS:
-        raise UsageError(f"unknown precision {precision!r}", hint=nearest(precision, PRECISIONS))
+    chosen = build_settings(EngineSettings, {"precision": precision, **settings})
     place = choose_device(device)
-    if precision == "auto":
-        precision = "bf16" if place.type == "cuda" and uses_bfloat16("auto", place) else "fp32"
-    if precision == "int8" and place.type != "cpu":
+    if chosen.precision == "auto":
+        half = place.type == "cuda" and uses_bfloat16("auto", place)
+        chosen = chosen.model_copy(update={"precision": "bf16" if half else "fp32"})
+    if chosen.precision == "int8" and place.type != "cpu":
         raise UsageError(f"int8 runs on a CPU, not on {place.type}", hint="Add --device cpu, or use bf16.")
     loaded = load_model(model, task=task, device=place)
+    _set_depth(loaded, chosen.depth)
     if place.type == "cpu":
-        accelerate_loaded(loaded, cast(Precision, precision))
-    return Pipeline(loaded, device=place, precision=precision)
+        accelerate_loaded(loaded, chosen.precision)
+    return Pipeline(loaded, device=place, settings=chosen)
 
 
-def accelerate_loaded(loaded: TaskModel | ZeroShotModel, precision: Precision = "fp32") -> None:
+def _set_depth(loaded: TaskModel | ZeroShotModel, depth: int | None) -> None:
+    config = loaded.model.config
+    if depth is None:
+        return
+    if depth > config.num_hidden_layers:  # type: ignore[union-attr, operator]
+        raise UsageError(
+            f"depth={depth} exceeds the model's {config.num_hidden_layers} applications",  # type: ignore[union-attr]
+            hint="Fewer are faster; more than it was trained with only do harm.",
+        )
+    loaded.model.albert.encoder.depth = depth  # type: ignore[union-attr]
+
+
+def accelerate_loaded(loaded: TaskModel | ZeroShotModel, precision: str = "fp32") -> None:
     """Swap the encoder of a loaded model for the fast one, in place.
 
     Args:
@@ -130,14 +162,17 @@ def accelerate_loaded(loaded: TaskModel | ZeroShotModel, precision: Precision = 
     Raises:
         MachineError: int8 on a processor without the instructions.
     """
-    calibration = bundled_text(loaded.tokenizer) if precision == "int8" else []
-    accelerate(loaded.model, precision, reads_tokens=loaded.reads_tokens, calibration=calibration)
+    longest = min(128, cast(int, loaded.model.config.max_position_embeddings))  # type: ignore[union-attr]
+    calibration = bundled_text(loaded.tokenizer, longest) if precision == "int8" else []
+    accelerate(loaded.model, cast(Precision, precision), reads_tokens=loaded.reads_tokens, calibration=calibration)
 
 
-def bundled_text(tokenizer: AlbertTokenizer) -> list[TokenBatch]:
-    """Return some pages of public-domain prose as batches of token ids."""
+def bundled_text(tokenizer: AlbertTokenizer, max_length: int) -> list[TokenBatch]:
+    """Return some pages of public-domain prose as batches of token ids, each text cut to a length."""
     text = (resources.files("litebert.resources") / "calibration.txt").read_text(encoding="utf-8")
-    encoded = [[(list(e.ids), list(e.type_ids))] for e in tokenizer.encode_batch(text.splitlines(), max_length=128)]
+    encoded = [
+        [(list(e.ids), list(e.type_ids))] for e in tokenizer.encode_batch(text.splitlines(), max_length=max_length)
+    ]
     examples = [Example(windows=tuple(windows), target=None) for windows in encoded]
     return [
         (batch["input_ids"], batch["attention_mask"], batch["token_type_ids"])

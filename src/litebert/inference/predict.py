@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,6 @@ from litebert.tasks.fill_mask import FillMaskTask
 from litebert.tasks.glue_data import available_splits, read_glue
 from litebert.tasks.glue_submission import write_submission
 from litebert.tasks.records import STDIN, iter_records, parse_columns
-
-CHUNK = 2048
-"""Records read, sorted by length and answered together."""
 
 
 def predict_benchmark(pipeline: Pipeline, name: str, data: str, output: str | Path) -> list[Path]:
@@ -80,14 +76,13 @@ def predict_file(
     )  # fmt: skip
     options = _top_options(pipeline, top)
     done = 0
-    while chunk := list(islice(records, CHUNK)):
-        with in_file("<stdin>" if path == STDIN else path):
-            answers = pipeline.answer_records(chunk, **options)
-        for record, answer in zip(chunk, answers, strict=True):
-            yield ({"id": record.id} if record.id is not None else {}) | _shortened(answer.to_dict(), top)
-        done += len(chunk)
-        if progress is not None:
-            progress(done)
+    with in_file("<stdin>" if path == STDIN else path):
+        for chunk, answers in pipeline.windows(records, **options):
+            for record, answer in zip(chunk, answers, strict=True):
+                yield ({"id": record.id} if record.id is not None else {}) | _shortened(answer.to_dict(), top)
+            done += len(chunk)
+            if progress is not None:
+                progress(done)
 
 
 def _top_options(pipeline: Pipeline, top: int) -> dict[str, Any]:

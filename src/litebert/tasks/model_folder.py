@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from litebert.checkpoint.source import Source
 from litebert.errors import CheckpointError, ConfigError, UsageError, nearest
 from litebert.settings import build_settings
 from litebert.tasks.base import Answer, Passes, Task, predict_logits
-from litebert.tasks.examples import TextSettings, WindowCount
+from litebert.tasks.examples import Example, TextSettings, WindowCount
 from litebert.tasks.records import Record
 from litebert.tasks.registry import TASKS, ZERO_SHOT, task_class, task_from_info, task_name
 from litebert.tasks.zero_shot import ZeroShotModel, zero_shot_from_source
@@ -56,12 +57,11 @@ class TaskModel:
         """Whether states of other tokens than the first are read."""
         return self.task.model_class.reads_tokens  # type: ignore[attr-defined, no-any-return]
 
-    def answer(self, records: Sequence[Record], passes: Passes, options: Mapping[str, Any]) -> list[Answer]:
-        """Answer records, in order; their labels are not looked at.
+    def prepare(self, records: Sequence[Record], options: Mapping[str, Any]) -> Callable[[Passes], list[Answer]]:
+        """Tokenise records; return what computes their answers, in order. Their labels are not looked at.
 
         Args:
             records: With one text or a pair, of any length.
-            passes: How to run the model.
             options: None are known.
 
         Raises:
@@ -70,7 +70,9 @@ class TaskModel:
         if options:
             raise UsageError(f"{self.task.name!r} takes no option {next(iter(options))!r}", hint="It takes none.")
         unlabelled = [Record(text=r.text, pair=r.pair, label=None) for r in records]
-        examples = self.task.examples(unlabelled, self.tokenizer, self.text, count=WindowCount())
+        return partial(self._answer, self.task.examples(unlabelled, self.tokenizer, self.text, count=WindowCount()))
+
+    def _answer(self, examples: Sequence[Example], passes: Passes) -> list[Answer]:
         logits = predict_logits(
             self.task, self.model, examples, pad_id=self.tokenizer.pad_id, device=passes.device, tokens=passes.tokens,
             autocast=passes.autocast, progress=passes.progress,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -83,6 +83,10 @@ class ZeroShotModel:
     def answer(self, records: Sequence[Record], passes: Passes, options: Mapping[str, Any]) -> list[Answer]:
         """Answer records, in order."""
         return self.task.answer(self, records, passes, options)
+
+    def prepare(self, records: Sequence[Record], options: Mapping[str, Any]) -> Callable[[Passes], list[Answer]]:
+        """Return what computes the answers of records, in order."""
+        return lambda passes: self.answer(records, passes, options)
 
     @property
     def encoder(self) -> AlbertModel:

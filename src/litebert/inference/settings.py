@@ -1,0 +1,34 @@
+"""How answers are computed, as one validated object."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from litebert.settings import Settings
+
+Precision = Literal["auto", "fp32", "bf16", "int8"]
+
+
+class EngineSettings(Settings):
+    """How a loaded model answers. Field docstrings become the configuration reference."""
+
+    precision: Precision = "auto"
+    """fp32: exact; bf16: matrix products in bfloat16; int8: for CPUs, with ranges learnt from bundled text; auto: on a CPU fp32, whose
+    answers do not depend on the machine, on a GPU bf16 where it has it."""
+    depth: int | None = Field(default=None, gt=0)
+    """Applications of the shared block; fewer are faster. None: as many as the model was trained with."""
+    tokens: int = Field(default=4096, gt=0)
+    """Tokens computed in one pass; an input longer than that is computed alone."""
+    window: int = Field(default=2048, gt=0)
+    """Records that are read ahead and computed in order of length; answers come in the order of the input."""
+    deterministic: bool = False
+    """Compute every input alone, so that an answer does not depend, not even in its last digit, on what else was asked."""
+    threads: int | None = Field(default=None, gt=0)
+    """Threads of the computation; None: as many as PyTorch takes."""
+
+    @property
+    def pass_tokens(self) -> int:
+        """Tokens in one pass, as the batches are cut."""
+        return 1 if self.deterministic else self.tokens

@@ -1,0 +1,68 @@
+"""Answers for an endless stream of records, in order, with bounded memory: while one window is computed the next is tokenised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+import torch
+
+from litebert.tasks.base import Answer, Passes
+from litebert.tasks.model_folder import TaskModel
+from litebert.tasks.records import Record
+from litebert.tasks.zero_shot import ZeroShotModel
+
+Work = Callable[[Passes], list[Answer]]
+"""Tokenised records, which only have to be computed."""
+
+
+def windows_of(
+    loaded: TaskModel | ZeroShotModel, records: Iterable[Record], passes: Passes, options: Mapping[str, Any], *, window: int,
+    threads: int | None = None,
+) -> Iterator[tuple[list[Record], list[Answer]]]:  # fmt: skip
+    """Answer records window by window.
+
+    Args:
+        loaded: The model.
+        records: Any number; at most two windows are in memory at once.
+        passes: How the model is run.
+        options: Of the task.
+        window: Records that are sorted by length together.
+        threads: Of the computation.
+
+    Yields:
+        The records of a window and their answers, in order.
+    """
+    source = iter(records)
+
+    def read() -> list[Record]:
+        return list(islice(source, window))
+
+    with ThreadPoolExecutor(1, thread_name_prefix="tokenise") as pool:
+        chunk = read()
+        ahead: Future[Work] = pool.submit(loaded.prepare, chunk, options)
+        while chunk:
+            following = read()
+            work = ahead.result()
+            if following:
+                ahead = pool.submit(loaded.prepare, following, options)
+            with computing(threads):
+                answers = work(passes)
+            yield chunk, answers
+            chunk = following
+
+
+@contextmanager
+def computing(threads: int | None) -> Iterator[None]:
+    """Compute with a number of threads; None leaves it as it is."""
+    before = torch.get_num_threads()
+    if threads is not None and threads != before:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)

@@ -1,0 +1,122 @@
+"""The engine behind ``litebert.load``: streams, settings, precisions, through a folder that ``finetune`` wrote."""
+
+import itertools
+import threading
+
+import pytest
+import torch
+
+import litebert
+from litebert.errors import ConfigError, DataError, UsageError
+from litebert.inference.engine.encoder import PackedEncoder
+from litebert.inference.engine.int8 import has_int8
+from litebert.tasks.model_folder import load_task_model, save_task_model
+from litebert.tasks.records import Record
+
+TEXTS = ["a great film", "", "it was awful, poor and sad", "we saw it " * 60, "fine", "so so, but good in parts"]
+
+
+@pytest.fixture(scope="module")
+def loud(model, tmp_path_factory):
+    """The model with every weight moved, so that texts get answers far apart."""
+    loaded = load_task_model(model)
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for p in loaded.model.parameters():
+            p.add_(torch.randn(p.shape, generator=generator) * 0.5)
+    folder = tmp_path_factory.mktemp("loud")
+    save_task_model(folder, loaded.task, loaded.model, loaded.tokenizer, loaded.text, provenance={})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pipe(loud):
+    pipe = litebert.load(loud)
+    assert values(pipe(TEXTS)).std(dim=0).min() > 0.03
+    return pipe
+
+
+def values(answers):
+    return torch.tensor([[dict(a.scores)[label] for label in ("neg", "pos")] for a in answers])
+
+
+def test_the_fast_encoder_gives_the_answers_of_the_reference(loud, pipe):
+    assert isinstance(pipe.loaded.model.albert, PackedEncoder)
+    reference = load_task_model(loud)
+    records = [Record(text=text) for text in TEXTS]
+    expected = values(reference.prepare(records, {})(pipe._passes()))
+    assert torch.allclose(values(pipe(TEXTS)), expected, atol=1e-5)
+
+
+def test_a_stream_is_answered_in_order_and_without_reading_far_ahead(loud, pipe):
+    read = itertools.count()
+    small = litebert.load(loud, window=3)
+
+    def endless():
+        while True:
+            yield TEXTS[next(read) % len(TEXTS)]
+
+    found = list(itertools.islice(small.stream(endless()), 20))
+    assert next(read) <= 20 + 3 * 3
+    expected = pipe([TEXTS[i % len(TEXTS)] for i in range(20)])
+    assert [a.label for a in found] == [a.label for a in expected]
+    assert torch.allclose(values(found), values(expected), atol=1e-5)
+    assert list(small.stream([])) == []
+
+
+def test_what_breaks_in_a_stream_is_told_and_leaves_no_thread(loud):
+    small = litebert.load(loud, window=2)
+    found = []
+    with pytest.raises(DataError, match="expected a text, got int"):
+        for answer in small.stream(["a", "b", "c", "d", 5]):
+            found.append(answer)
+    assert len(found) <= 4
+    assert not [t for t in threading.enumerate() if t.name.startswith("tokenise")]
+
+
+def test_deterministic_answers_do_not_depend_on_their_mates(loud):
+    alone = litebert.load(loud, deterministic=True)
+    together = alone(TEXTS)
+    assert [alone(text).scores for text in TEXTS] == [answer.scores for answer in together]
+    assert [a.scores for a in alone(TEXTS[::-1])] == [a.scores for a in together][::-1]
+
+
+def test_threads_are_given_back(loud, pipe):
+    before = torch.get_num_threads()
+    single = litebert.load(loud, threads=1)
+    assert torch.allclose(values(single(TEXTS)), values(pipe(TEXTS)), atol=1e-5)
+    assert torch.get_num_threads() == before
+    with pytest.raises(DataError):
+        single([3])
+    assert torch.get_num_threads() == before
+
+
+def test_fewer_applications_give_other_answers(loud, pipe):
+    shallow = litebert.load(loud, depth=1)
+    assert not torch.allclose(values(shallow(TEXTS)), values(pipe(TEXTS)), atol=1e-3)
+    with pytest.raises(UsageError, match="depth=9 exceeds the model's 2 applications"):
+        litebert.load(loud, depth=9)
+
+
+@pytest.mark.parametrize(
+    "precision", ["bf16", pytest.param("int8", marks=pytest.mark.skipif(not has_int8(), reason="no int8 here"))]
+)
+def test_lower_precision_is_near(loud, pipe, precision):
+    near = litebert.load(loud, precision=precision)
+    error = (values(near(TEXTS)) - values(pipe(TEXTS))).abs().max()
+    assert 0 < error < 0.05
+
+
+def test_wrong_settings_are_named(loud):
+    with pytest.raises(ConfigError, match="precision"):
+        litebert.load(loud, precision="fp7")
+    with pytest.raises(ConfigError, match="windows"):
+        litebert.load(loud, windows=3)
+
+
+def test_flags_of_predict(loud, call, tmp_path):
+    file = tmp_path / "q.txt"
+    file.write_text("a great film\nso sad\n")
+    plain, other = (call("predict", loud, file, *more).lines for more in ((), ("--deterministic", "--threads", 1)))
+    assert plain == other or [line["label"] for line in plain] == [line["label"] for line in other]
+    assert call("predict", loud, file, "--depth", 1).lines != plain
