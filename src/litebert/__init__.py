@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     )
     from litebert.config import AlbertConfig
     from litebert.errors import LitebertError
-    from litebert.inference.pipeline import Pipeline, load
+    from litebert.inference.loading import load
+    from litebert.inference.pipeline import Pipeline
 
 _PRETRAINED = "litebert.checkpoint.pretrained"
 _HOMES = {
     "AlbertConfig": "litebert.config",
     "LitebertError": "litebert.errors",
     "Pipeline": "litebert.inference.pipeline",
-    "load": "litebert.inference.pipeline",
+    "load": "litebert.inference.loading",
     "AlbertForMaskedLM": _PRETRAINED,
     "AlbertForMultipleChoice": _PRETRAINED,
     "AlbertForPreTraining": _PRETRAINED,

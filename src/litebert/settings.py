@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -108,7 +109,10 @@ def build_settings(kind: type[S], data: Mapping[str, Any], *, path: str | Path |
             known = _fields_at(kind, place[:-1])
             raise ConfigError(f"unknown field {field!r}", hint=nearest(place[-1], known), path=path) from error
         message = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{field}: {message} (got {first.get('input')!r})", path=path) from error
+        hint = ""
+        if first["type"] == "literal_error" and isinstance(first.get("input"), str):
+            hint = nearest(first["input"], re.findall("'([^']*)'", first["ctx"]["expected"]))
+        raise ConfigError(f"{field}: {message} (got {first.get('input')!r})", hint=hint, path=path) from error
 
 
 def _fields_at(kind: type[BaseModel], place: list[str]) -> list[str]:

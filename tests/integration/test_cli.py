@@ -77,7 +77,7 @@ def test_ctrl_c_outside_of_training_has_an_envelope_too(call, model, monkeypatch
     def interrupted(*_args, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("litebert.inference.pipeline.load", interrupted)
+    monkeypatch.setattr("litebert.inference.loading.load", interrupted)
     outcome = call("predict", model, "--json")
     assert outcome.code == 130 and outcome.envelope["error"]["code"] == "interrupted"
 
@@ -86,7 +86,7 @@ def test_an_unforeseen_error_is_one_message_and_shows_its_traceback_with_debug(c
     def broken(*_args, **_options):
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr("litebert.inference.pipeline.load", broken)
+    monkeypatch.setattr("litebert.inference.loading.load", broken)
     assert program.run(["predict", str(model)]) == 1
     assert "ZeroDivisionError: oh" in (err := capsys.readouterr().err) and "--debug" in err
     with pytest.raises(ZeroDivisionError):

@@ -10,6 +10,7 @@ import litebert
 from litebert.errors import ConfigError, DataError, UsageError
 from litebert.inference.engine.encoder import PackedEncoder
 from litebert.inference.engine.int8 import has_int8
+from litebert.inference.loading import mean_applications
 from litebert.tasks.model_folder import load_task_model, save_task_model
 from litebert.tasks.records import Record
 
@@ -44,7 +45,7 @@ def test_the_fast_encoder_gives_the_answers_of_the_reference(loud, pipe):
     assert isinstance(pipe.loaded.model.albert, PackedEncoder)
     reference = load_task_model(loud)
     records = [Record(text=text) for text in TEXTS]
-    expected = values(reference.prepare(records, {})(pipe._passes()))
+    expected = values(reference.prepare(records, {})(pipe.passes()))
     assert torch.allclose(values(pipe(TEXTS)), expected, atol=1e-5)
 
 
@@ -120,3 +121,30 @@ def test_flags_of_predict(loud, call, tmp_path):
     plain, other = (call("predict", loud, file, *more).lines for more in ((), ("--deterministic", "--threads", 1)))
     assert plain == other or [line["label"] for line in plain] == [line["label"] for line in other]
     assert call("predict", loud, file, "--depth", 1).lines != plain
+
+
+def test_stopping_early_and_keeping_a_time(loud, pipe, model, caplog):
+    patient = litebert.load(loud, patience=1)
+    assert [a.label for a in patient(TEXTS)]  # of two applications, the first may already stand
+    assert 1 <= mean_applications(patient.loaded) <= 2 and mean_applications(pipe.loaded) is None
+    with caplog.at_level("INFO", logger="litebert"):
+        assert litebert.load(loud, budget_ms=1e6).loaded.model.albert.depth == 2
+        assert litebert.load(loud, budget_ms=1e-6).loaded.model.albert.depth == 1
+    assert "2 of 2 applications" in caplog.text and "even one application takes" in caplog.text
+    with pytest.raises(UsageError, match="fill-mask cannot stop early"):
+        litebert.load("litebert-small-en", patience=2)
+
+
+def test_evaluate_takes_the_engine_as_predict_does(loud, call, data):
+    plain = call("evaluate", loud, "--data", data / "single.csv", "--json")
+    early = call("evaluate", loud, "--data", data / "single.csv", "--patience", 1)
+    assert plain.code == early.code == 0 and "applications of the shared block on average" in early.err
+    refused = call("evaluate", "litebert-small-en", "--data", data / "single.csv")
+    assert refused.code == 2 and "answers fill-mask" in refused.err
+
+
+def test_an_elastic_run(call, arguments, data, tmp_path):
+    out = tmp_path / "run"
+    done = call(*arguments(data / "single.csv", out, "--set", "elastic=true"))
+    assert done.code == 0, done.err
+    assert litebert.load(out, depth=1)("fine").label

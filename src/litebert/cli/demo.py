@@ -26,7 +26,7 @@ def command(out: str, seed: int, minutes: float | None, resume: bool, force: boo
     Example:
       litebert demo --out my-demo
     """  # noqa: D301
-    from litebert.inference.pipeline import load
+    from litebert.inference.loading import load
     from litebert.tasks.demo import FRESH_QUESTIONS, demo_settings
     from litebert.tasks.finetune import finetune, prepare
 

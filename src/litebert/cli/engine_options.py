@@ -12,6 +12,10 @@ F = TypeVar("F", bound=Callable[..., object])
 _FLAGS = (
     click.option("--precision", default="auto", show_default=True, help="auto, fp32, bf16 or int8."),
     click.option("--depth", type=click.IntRange(1), help="Applications of the shared block; fewer are faster."),
+    click.option("--patience", type=click.IntRange(1), help="Stop when the answer stood for so many applications."),
+    click.option(
+        "--budget-ms", type=click.FloatRange(min=0, min_open=True), help="Choose the depth that fits this time."
+    ),
     click.option(
         "--deterministic", is_flag=True, help="Compute every input alone: the same answer whatever else is asked."
     ),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from litebert.cli.output import common_options, print_result, table
+from litebert.cli.engine_options import engine_options
+from litebert.cli.output import common_options, print_result, say, table
 
 
 @click.command("evaluate")
@@ -20,6 +23,7 @@ from litebert.cli.output import common_options, print_result, table
     "--limit", type=click.IntRange(1), help="blimp: the first N pairs of each paradigm; pretraining: the first N rows."
 )
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ...")
+@engine_options
 @common_options
 def command(
     model: str,
@@ -31,6 +35,7 @@ def command(
     device: str,
     as_json: bool,
     debug: bool,  # noqa: ARG001
+    **engine: Any,
 ) -> None:
     """Score MODEL on labelled data with the task's metrics, or a pretrained MODEL on a benchmark of its own.
 
@@ -42,10 +47,10 @@ def command(
     """  # noqa: D301
     from litebert.cli.progress import counting
     from litebert.errors import UsageError
-    from litebert.inference.pipeline import accelerate_loaded
+    from litebert.inference.loading import load, mean_applications
     from litebert.tasks.benchmarks import BenchmarkCall, known_benchmark, run_benchmark
     from litebert.tasks.evaluate import evaluate
-    from litebert.tasks.model_folder import load_task_model
+    from litebert.tasks.model_folder import TaskModel
     from litebert.train.devices import choose_device
 
     of_pretrained = benchmark is not None and known_benchmark(benchmark)
@@ -63,11 +68,15 @@ def command(
         parts = [f"{title}\n{table(rows)}" for title, rows in result.tables]
         print_result("evaluate", result.data, "\n\n".join(parts), as_json=as_json, warnings=result.warnings)
         return
-    loaded = load_task_model(model, device=place)
-    if place.type == "cpu":
-        accelerate_loaded(loaded)
+    pipeline = load(model, device=device, **engine)
+    if not isinstance(pipeline.loaded, TaskModel):
+        raise UsageError(
+            f"{model} answers {pipeline.task}, which has no labelled data", hint="Add --benchmark pretraining or blimp."
+        )
     with counting("evaluating", None, quiet=as_json) as progress:
-        found = evaluate(loaded, data, benchmark=benchmark, columns=columns, device=place, progress=progress)
+        found = evaluate(pipeline.loaded, data, benchmark=benchmark, columns=columns, passes=pipeline.passes(progress))
+    if (mean := mean_applications(pipeline.loaded)) is not None:
+        say(f"{mean:.2f} applications of the shared block on average")
     parts = []
     for name, score in found.scores.items():
         rows = [(metric, f"{value:.4f}") for metric, value in score.evaluation.metrics.items()]

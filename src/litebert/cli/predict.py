@@ -55,7 +55,7 @@ def command(
     from litebert import files
     from litebert.cli.progress import counting
     from litebert.errors import UsageError
-    from litebert.inference.pipeline import load
+    from litebert.inference.loading import load
     from litebert.inference.predict import predict_benchmark, predict_file
 
     if output is not None and benchmark is None and Path(output).is_dir():

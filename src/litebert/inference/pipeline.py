@@ -1,28 +1,19 @@
-"""``litebert.load``: a model that answers, from any model reference."""
+"""A loaded model that answers texts: one, many, or an endless stream."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from importlib import resources
-from pathlib import Path
-from typing import Any, cast, overload
+from typing import Any, overload
 
 import torch
 
-from litebert.errors import DataError, UsageError
-from litebert.inference.engine.accelerate import Precision, accelerate
-from litebert.inference.engine.calibration import TokenBatch
+from litebert.errors import DataError
 from litebert.inference.settings import EngineSettings
 from litebert.inference.stream import computing, windows_of
-from litebert.settings import build_settings
 from litebert.tasks.base import Answer, Passes
-from litebert.tasks.examples import Example, inference_batches
-from litebert.tasks.model_folder import TaskModel, load_model
+from litebert.tasks.model_folder import TaskModel
 from litebert.tasks.records import Record
 from litebert.tasks.zero_shot import ZeroShotModel
-from litebert.text import AlbertTokenizer
-from litebert.train.devices import choose_device
-from litebert.train.precision import uses_bfloat16
 
 Input = str | tuple[str, str] | Mapping[str, str]
 """One text; or a pair as ``(text, pair)`` or ``{"text": ..., "text_pair": ...}``."""
@@ -89,7 +80,7 @@ class Pipeline:
     def windows(self, records: Iterable[Record], **options: Any) -> Iterator[tuple[list[Record], list[Answer]]]:
         """Yield the records of each window with their answers, in order; labels are not looked at."""
         s = self.settings
-        return windows_of(self.loaded, records, self._passes(), options, window=s.window, threads=s.threads)
+        return windows_of(self.loaded, records, self.passes(), options, window=s.window, threads=s.threads)
 
     def answer_records(
         self, records: Sequence[Record], progress: Callable[[int], None] | None = None, **options: Any
@@ -98,86 +89,12 @@ class Pipeline:
         if not records:
             return []
         with computing(self.settings.threads):
-            return self.loaded.prepare(records, options)(self._passes(progress))
+            return self.loaded.prepare(records, options)(self.passes(progress))
 
-    def _passes(self, progress: Callable[[int], None] | None = None) -> Passes:
+    def passes(self, progress: Callable[[int], None] | None = None) -> Passes:
+        """Return how the model is run."""
         autocast = self.settings.precision == "bf16" and self.device.type != "cpu"
         return Passes(self.device, self.settings.pass_tokens, autocast, progress)
-
-
-def load(
-    model: str | Path, task: str | None = None, *, device: str = "auto", precision: str = "auto", **settings: Any
-) -> Pipeline:
-    """Load a model that answers.
-
-    Args:
-        model: Any model reference: a folder that ``litebert finetune`` wrote, or a pretrained model.
-        task: For a folder that names no task, or another than it names: ``fill-mask`` and ``coherence`` are answered by the heads
-            of pretraining.
-        device: ``auto`` takes a GPU when there is one.
-        precision: ``auto``, ``fp32``, ``bf16`` or ``int8``, see ``EngineSettings``.
-        **settings: Further fields of ``EngineSettings``: ``depth``, ``tokens``, ``window``, ``deterministic``, ``threads``.
-
-    Returns:
-        A callable pipeline.
-
-    Raises:
-        ConfigError: The folder names no task and none was given, or a setting is wrong.
-        CheckpointError: The model lacks the head the task needs.
-        MachineError: int8 on a processor without the instructions.
-    """
-    chosen = build_settings(EngineSettings, {"precision": precision, **settings})
-    place = choose_device(device)
-    if chosen.precision == "auto":
-        half = place.type == "cuda" and uses_bfloat16("auto", place)
-        chosen = chosen.model_copy(update={"precision": "bf16" if half else "fp32"})
-    if chosen.precision == "int8" and place.type != "cpu":
-        raise UsageError(f"int8 runs on a CPU, not on {place.type}", hint="Add --device cpu, or use bf16.")
-    loaded = load_model(model, task=task, device=place)
-    _set_depth(loaded, chosen.depth)
-    if place.type == "cpu":
-        accelerate_loaded(loaded, chosen.precision)
-    return Pipeline(loaded, device=place, settings=chosen)
-
-
-def _set_depth(loaded: TaskModel | ZeroShotModel, depth: int | None) -> None:
-    config = loaded.model.config
-    if depth is None:
-        return
-    if depth > config.num_hidden_layers:  # type: ignore[union-attr, operator]
-        raise UsageError(
-            f"depth={depth} exceeds the model's {config.num_hidden_layers} applications",  # type: ignore[union-attr]
-            hint="Fewer are faster; more than it was trained with only do harm.",
-        )
-    loaded.model.albert.encoder.depth = depth  # type: ignore[union-attr]
-
-
-def accelerate_loaded(loaded: TaskModel | ZeroShotModel, precision: str = "fp32") -> None:
-    """Swap the encoder of a loaded model for the fast one, in place.
-
-    Args:
-        loaded: On the CPU.
-        precision: As in ``load``; int8 is calibrated with bundled text.
-
-    Raises:
-        MachineError: int8 on a processor without the instructions.
-    """
-    longest = min(128, cast(int, loaded.model.config.max_position_embeddings))  # type: ignore[union-attr]
-    calibration = bundled_text(loaded.tokenizer, longest) if precision == "int8" else []
-    accelerate(loaded.model, cast(Precision, precision), reads_tokens=loaded.reads_tokens, calibration=calibration)
-
-
-def bundled_text(tokenizer: AlbertTokenizer, max_length: int) -> list[TokenBatch]:
-    """Return some pages of public-domain prose as batches of token ids, each text cut to a length."""
-    text = (resources.files("litebert.resources") / "calibration.txt").read_text(encoding="utf-8")
-    encoded = [
-        [(list(e.ids), list(e.type_ids))] for e in tokenizer.encode_batch(text.splitlines(), max_length=max_length)
-    ]
-    examples = [Example(windows=tuple(windows), target=None) for windows in encoded]
-    return [
-        (batch["input_ids"], batch["attention_mask"], batch["token_type_ids"])
-        for _, batch in inference_batches(examples, pad_id=tokenizer.pad_id, tokens=2048)
-    ]
 
 
 def _is_pair(value: Any) -> bool:

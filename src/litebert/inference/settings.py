@@ -19,6 +19,12 @@ class EngineSettings(Settings):
     answers do not depend on the machine, on a GPU bf16 where it has it."""
     depth: int | None = Field(default=None, gt=0)
     """Applications of the shared block; fewer are faster. None: as many as the model was trained with."""
+    patience: int | None = Field(default=None, gt=0)
+    """Stop an input as soon as its answer has stayed the same over so many applications in a row; best after finetune --elastic."""
+    budget_ms: float | None = Field(default=None, gt=0)
+    """Milliseconds that an input of ``budget_tokens`` may take: the depth that fits is measured when the model is loaded."""
+    budget_tokens: int = Field(default=128, gt=0)
+    """Length of the input that ``budget_ms`` speaks of."""
     tokens: int = Field(default=4096, gt=0)
     """Tokens computed in one pass; an input longer than that is computed alone."""
     window: int = Field(default=2048, gt=0)

@@ -132,6 +132,11 @@ class Task(ABC):
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the sum of the losses of B records."""
 
+    def distance(self, logits: Tensor, teacher: Tensor) -> Tensor:
+        """Return the sum over B records of how far logits (B, C) are from a teacher's; by default the divergence of the softmaxes."""
+        log_p, log_q = logits.log_softmax(dim=-1), teacher.log_softmax(dim=-1)
+        return (log_q.exp() * (log_q - log_p)).sum()
+
     @abstractmethod
     def chance(self, examples: Sequence[Example]) -> float | None:
         """Return the mean loss of a model that knows only how often each label occurs; None if that means nothing."""
@@ -139,6 +144,10 @@ class Task(ABC):
     @abstractmethod
     def score(self, logits: Logits, records: Sequence[Record]) -> Score:
         """Score logits against gold labels with the task's metric."""
+
+    def stands(self, before: Tensor, now: Tensor) -> Tensor:
+        """Tell for B records whether logits (B, C) mean the same answer as those one application before; by default the best label."""
+        return before.argmax(dim=-1) == now.argmax(dim=-1)
 
     @abstractmethod
     def answer(self, logits: Logits) -> list[Answer]:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from litebert.checkpoint.pretrained import AlbertForSequenceClassification, Pretrained
@@ -215,6 +216,16 @@ class ClassifyTask(Task):
         """Return the summed loss of Google's ``run_classifier.py``."""
         return sequence_loss(logits, labels)
 
+    def distance(self, logits: Tensor, teacher: Tensor) -> Tensor:
+        """Return the divergence of the probabilities, of each label's for several labels; for a value the squared difference."""
+        if self.kind == "single":
+            return super().distance(logits, teacher)
+        if self.kind == "regression":
+            return (logits - teacher).square().sum()
+        soft = F.binary_cross_entropy_with_logits(logits, torch.sigmoid(teacher), reduction="sum")
+        least = F.binary_cross_entropy_with_logits(teacher, torch.sigmoid(teacher), reduction="sum")
+        return (soft - least) / logits.shape[-1]
+
     def chance(self, examples: Sequence[Example]) -> float | None:
         """Return the entropy of the label frequencies, or the variance of the values."""
         targets = [e.target for e in examples if e.target is not None]
@@ -237,6 +248,14 @@ class ClassifyTask(Task):
         if self.kind == "multi":
             return torch.sigmoid(torch.from_numpy(x)).numpy()
         return torch.softmax(torch.from_numpy(x), dim=-1).numpy()
+
+    def stands(self, before: Tensor, now: Tensor) -> Tensor:
+        """Tell whether the label, the set of labels, or the value to a twentieth, is the same."""
+        if self.kind == "single":
+            return super().stands(before, now)
+        if self.kind == "regression":
+            return (before - now).abs().amax(dim=-1) < 0.05
+        return ((before > 0) == (now > 0)).all(dim=-1)
 
     def answer(self, logits: Logits) -> list[Answer]:
         """Return one answer per row."""

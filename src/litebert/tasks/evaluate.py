@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from litebert.errors import DataError, UsageError
-from litebert.tasks.base import Score, Task, predict_logits
+from litebert.tasks.base import Passes, Score, Task, predict_logits
 from litebert.tasks.datasets import benchmark as named_benchmark
 from litebert.tasks.datasets import glue_options, in_file
 from litebert.tasks.examples import WindowCount
@@ -48,7 +46,7 @@ class Evaluated:
 
 def evaluate(
     loaded: TaskModel, data: str | Path, *, benchmark: str | None = None, columns: str | None = None,
-    device: torch.device | str = "cpu", autocast: bool = False, progress: Callable[[int], None] | None = None,
+    passes: Passes = Passes(),  # noqa: B008 - immutable
 ) -> Evaluated:  # fmt: skip
     """Score a model.
 
@@ -57,9 +55,7 @@ def evaluate(
         data: File of records; with ``benchmark`` the folder of its official files.
         benchmark: Name such as ``glue/mrpc``; its labels must be the model's.
         columns: As on the command line.
-        device: Where the model is.
-        autocast: Multiply matrices in bfloat16.
-        progress: Called with the number of records done.
+        passes: How the model is run.
 
     Raises:
         DataError: The data are wrong, or have no labels.
@@ -90,9 +86,10 @@ def evaluate(
             loaded.model,
             examples,
             pad_id=loaded.tokenizer.pad_id,
-            device=device,
-            autocast=autocast,
-            progress=progress,
+            device=passes.device,
+            tokens=passes.tokens,
+            autocast=passes.autocast,
+            progress=passes.progress,
         )
         scores[name] = task.score(logits, records)
     return Evaluated(scores, {name: len(records) for name, records in sets.items()}, warnings)

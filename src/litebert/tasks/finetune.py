@@ -26,6 +26,7 @@ from litebert.settings import Settings
 from litebert.tasks import run_report
 from litebert.tasks.base import Logits, Score, Task, TaskObjective, predict_logits
 from litebert.tasks.datasets import Splits, in_file, read_splits
+from litebert.tasks.elastic import ElasticObjective
 from litebert.tasks.examples import Example, TextSettings, TrainingBatches, WindowCount
 from litebert.tasks.model_folder import save_task_model
 from litebert.text import AlbertTokenizer as Tokenizer
@@ -69,6 +70,8 @@ class FinetuneSettings(Settings):
     """Attention backend: eager, sdpa or packed."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU when there is one."""
+    elastic: bool = False
+    """Train every number of applications at once, so that the model answers at any depth and can stop early; costs next to nothing."""
     text: TextSettings = TextSettings()
     """How texts become token ids."""
     training: TrainingSettings = TrainingSettings()
@@ -264,11 +267,12 @@ def _run_seed(
         gold = len({e.target for e in prepared.dev}) if score.predicted is not None else 0
         return EvaluationResult(score.evaluation.metrics, score.main, score.predicted, gold)
 
+    objective = ElasticObjective(task) if settings.elastic else TaskObjective(task)
     with Tracker(folder.path, seed=seed, progress=progress, label=f"seed {seed}") as tracker:
         for warning in early if seed == settings.training.seed else []:
             tracker.say(f"warning: {warning}")
         trainer = Trainer(
-            model, settings.training, batches, TaskObjective(task), tracker=tracker, folder=folder.checkpoints(seed),
+            model, settings.training, batches, objective, tracker=tracker, folder=folder.checkpoints(seed),
             evaluate=evaluate, seed=seed, chance=task.chance(prepared.train), device=device,
             hidden_size=prepared.source.config.hidden_size,
             resume_hint=f"Everything up to here is saved. Add --resume to the same command to go on ({folder.path}).",

@@ -71,13 +71,7 @@ class PackedEncoder(nn.Module):
         Raises:
             ConfigError: A sequence is longer than ``max_position_embeddings``, or an argument only ``AlbertModel`` takes.
         """
-        asked = [name for name, value in unsupported.items() if value is not None and value is not False]
-        if asked or input_ids is None:
-            raise ConfigError(f"the fast encoder takes token ids and no {asked[0] if asked else 'embeddings'}")
-        check_length(input_ids.shape[1], self.config)
-        shape = (input_ids.shape[0], input_ids.shape[1])
-        layout = TokenLayout.of(shape, attention_mask, input_ids.device)
-        x = self.embed(layout, input_ids, token_type_ids, position_ids)
+        x, layout = self.begin(input_ids, attention_mask, token_type_ids, position_ids, **unsupported)
         *_, x = self.states(x, layout, self.depth or self.config.num_hidden_layers)
         x = x.float()
         first = layout.by_sequence(x if self.firsts_only else x.index_select(0, layout.firsts))  # (B, H)
@@ -86,7 +80,19 @@ class PackedEncoder(nn.Module):
             pooler_output=torch.tanh(self.pooler(first)),
         )
 
-    def embed(
+    def begin(
+        self, input_ids: Tensor | None, attention_mask: Tensor | None, token_type_ids: Tensor | None, position_ids: Tensor | None,
+        **unsupported: Any,
+    ) -> tuple[Tensor, TokenLayout]:  # fmt: skip
+        """Return the (N, H) states before the first block, and how the tokens lie; arguments and errors as in ``forward``."""
+        asked = [name for name, value in unsupported.items() if value is not None and value is not False]
+        if asked or input_ids is None:
+            raise ConfigError(f"the fast encoder takes token ids and no {asked[0] if asked else 'embeddings'}")
+        check_length(input_ids.shape[1], self.config)
+        layout = TokenLayout.of((input_ids.shape[0], input_ids.shape[1]), attention_mask, input_ids.device)
+        return self._embed(layout, input_ids, token_type_ids, position_ids), layout
+
+    def _embed(
         self, layout: TokenLayout, input_ids: Tensor, token_type_ids: Tensor | None, position_ids: Tensor | None
     ) -> Tensor:
         """Return (N, H) states before the first block."""
@@ -98,15 +104,18 @@ class PackedEncoder(nn.Module):
         return x if self._projection is None else self._projection(x)
 
     def states(self, x: Tensor, layout: TokenLayout, depth: int) -> Iterator[Tensor]:
-        """Apply the groups ``depth`` times to (N, H) states; yield them after each block."""
-        application = 0
+        """Apply the groups ``depth`` times to (N, H) states; yield them after each application."""
         for layer in range(depth):
-            blocks = self._groups[self.config.group_of(layer, depth)]
-            for number, block in enumerate(blocks):
-                last = layer == depth - 1 and number == len(blocks) - 1
-                x = block(x, layout, application, firsts_only=self.firsts_only and last)
-                application += 1
-                yield x
+            x = self.run_layer(x, layout, layer, depth, last=layer == depth - 1)
+            yield x
+
+    def run_layer(self, x: Tensor, layout: TokenLayout, layer: int, depth: int, *, last: bool) -> Tensor:
+        """Apply the group of one layer to (N, H) states; the last one may compute first tokens only."""
+        blocks = self._groups[self.config.group_of(layer, depth)]
+        for number, block in enumerate(blocks):
+            ends = last and number == len(blocks) - 1
+            x = block(x, layout, layer * len(blocks) + number, firsts_only=self.firsts_only and ends)
+        return x
 
 
 def check_length(length: int, config: AlbertConfig) -> None:

@@ -77,13 +77,25 @@ class TokenLayout:
         ordered = mask[order]
         places = ordered.flatten().nonzero().squeeze(-1)  # in the batch as it is ordered
         indices = order[places // length] * length + places % length
-        ends = lengths[order].cumsum(0)
-        values, counts = torch.unique_consecutive(lengths[order], return_counts=True)
-        slabs, start = [], 0
-        for each, count in zip(values.tolist(), counts.tolist(), strict=True):
-            slabs.append(Slab(start, count, each))
-            start += count * each
-        return cls(shape, tuple(slabs), indices, order, F.pad(ends[:-1], (1, 0)))
+        slabs, firsts = _slabs(lengths[order])
+        return cls(shape, slabs, indices, order, firsts)
+
+    def without(self, gone: Tensor) -> tuple[TokenLayout, Tensor]:
+        """Take sequences out.
+
+        Args:
+            gone: (B,) bool by place; at least one stays.
+
+        Returns:
+            The layout of the rest, for attention and first tokens only; and which of the N tokens they are.
+        """
+        stays = ~gone
+        lengths = torch.tensor([slab.length for slab in self.slabs]).repeat_interleave(
+            torch.tensor([slab.count for slab in self.slabs])
+        )
+        tokens = stays.repeat_interleave(lengths).nonzero().squeeze(-1)
+        slabs, firsts = _slabs(lengths[stays])
+        return TokenLayout(self.shape, slabs, tokens, self.order[stays], firsts), tokens
 
     @property
     def tokens(self) -> int:
@@ -111,6 +123,16 @@ class TokenLayout:
         if self.indices is None:
             return torch.arange(self.shape[1], device=self.order.device).repeat(self.shape[0])
         return self.indices % self.shape[1]
+
+
+def _slabs(lengths: Tensor) -> tuple[tuple[Slab, ...], Tensor]:
+    """Return slabs and first tokens of sequences of ascending lengths (B,)."""
+    values, counts = torch.unique_consecutive(lengths, return_counts=True)
+    slabs, start = [], 0
+    for each, count in zip(values.tolist(), counts.tolist(), strict=True):
+        slabs.append(Slab(start, count, each))
+        start += count * each
+    return tuple(slabs), F.pad(lengths.cumsum(0)[:-1], (1, 0))
 
 
 def attend_to_all(qkv: Tensor, heads: int, slabs: Sequence[Slab]) -> Tensor:

@@ -1,0 +1,151 @@
+"""``litebert.load``: a model that answers, from any model reference, prepared for the way it will be used."""
+
+from __future__ import annotations
+
+import logging
+from importlib import resources
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from litebert.config import AlbertConfig
+from litebert.errors import UsageError
+from litebert.inference.engine.accelerate import Precision, accelerate
+from litebert.inference.engine.budget import measure
+from litebert.inference.engine.calibration import TokenBatch
+from litebert.inference.engine.early_exit import EarlyExit
+from litebert.inference.engine.encoder import PackedEncoder
+from litebert.inference.pipeline import Pipeline
+from litebert.inference.settings import EngineSettings
+from litebert.inference.stream import computing
+from litebert.settings import build_settings
+from litebert.tasks.examples import Example, inference_batches
+from litebert.tasks.model_folder import TaskModel, load_model
+from litebert.tasks.zero_shot import ZeroShotModel
+from litebert.text import AlbertTokenizer
+from litebert.train.devices import choose_device
+from litebert.train.precision import uses_bfloat16
+
+logger = logging.getLogger("litebert")
+
+
+def load(
+    model: str | Path, task: str | None = None, *, device: str = "auto", precision: str = "auto", **settings: Any
+) -> Pipeline:
+    """Load a model that answers.
+
+    Args:
+        model: Any model reference: a folder that ``litebert finetune`` wrote, or a pretrained model.
+        task: For a folder that names no task, or another than it names: ``fill-mask`` and ``coherence`` are answered by the heads
+            of pretraining.
+        device: ``auto`` takes a GPU when there is one.
+        precision: ``auto``, ``fp32``, ``bf16`` or ``int8``, see ``EngineSettings``.
+        **settings: Further fields of ``EngineSettings``, such as ``depth``, ``patience``, ``window``, ``threads``.
+
+    Returns:
+        A callable pipeline.
+
+    Raises:
+        ConfigError: The folder names no task and none was given, or a setting is wrong.
+        CheckpointError: The model lacks the head the task needs.
+        MachineError: int8 on a processor without the instructions.
+        UsageError: The model cannot do what the settings ask for.
+    """
+    chosen = build_settings(EngineSettings, {"precision": precision, **settings})
+    place = choose_device(device)
+    if chosen.precision == "auto":
+        half = place.type == "cuda" and uses_bfloat16("auto", place)
+        chosen = chosen.model_copy(update={"precision": "bf16" if half else "fp32"})
+    loaded = load_model(model, task=task, device=place)
+    prepare(loaded, chosen, place)
+    return Pipeline(loaded, device=place, settings=chosen)
+
+
+def prepare(loaded: TaskModel | ZeroShotModel, settings: EngineSettings, device: torch.device) -> None:
+    """Prepare a loaded model for settings, in place; on a CPU its encoder becomes the fast one.
+
+    Args:
+        loaded: On the device.
+        settings: ``precision`` is not ``auto``.
+        device: Where it is.
+
+    Raises:
+        MachineError: int8 on a processor without the instructions.
+        UsageError: The model or the device cannot do what the settings ask for.
+    """
+    _set_depth(loaded, settings.depth)
+    if device.type != "cpu":
+        for name in ("patience", "budget_ms"):
+            if getattr(settings, name) is not None:
+                raise UsageError(
+                    f"{name} works on a CPU, not on {device.type}", hint="Add --device cpu, or use --depth."
+                )
+        if settings.precision == "int8":
+            raise UsageError(f"int8 runs on a CPU, not on {device.type}", hint="Add --device cpu, or use bf16.")
+        return
+    calibration = bundled_text(loaded.tokenizer, loaded.model.config) if settings.precision == "int8" else []  # type: ignore[arg-type]
+    accelerate(
+        loaded.model, cast(Precision, settings.precision), reads_tokens=loaded.reads_tokens, calibration=calibration
+    )
+    encoder = cast(PackedEncoder, loaded.model.albert)
+    if settings.budget_ms is not None:
+        with computing(settings.threads):
+            _keep_within(encoder, settings.budget_ms, settings.budget_tokens)
+    if settings.patience is not None:
+        loaded.model.albert = _stopping_early(loaded, encoder, settings.patience)
+
+
+def _set_depth(loaded: TaskModel | ZeroShotModel, depth: int | None) -> None:
+    most = cast(AlbertConfig, loaded.model.config).num_hidden_layers
+    if depth is not None and depth > most:
+        raise UsageError(
+            f"depth={depth} exceeds the model's {most} applications",
+            hint="Fewer are faster; more than it was trained with only do harm.",
+        )
+    loaded.model.albert.encoder.depth = depth  # type: ignore[union-attr]
+
+
+def _keep_within(encoder: PackedEncoder, budget_ms: float, tokens: int) -> None:
+    curve = measure(encoder, tokens)
+    full = encoder.depth or encoder.config.num_hidden_layers
+    encoder.depth = curve.deepest_within(budget_ms, full)
+    logger.info(
+        "%d of %d applications: %.1f of %.1f ms for %d tokens",
+        encoder.depth, full, curve.milliseconds(encoder.depth), budget_ms, curve.tokens,
+    )  # fmt: skip
+    if curve.milliseconds(encoder.depth) > budget_ms:
+        logger.warning(
+            "even one application takes %.1f ms for %d tokens, more than the budget of %.1f",
+            curve.milliseconds(1), curve.tokens, budget_ms,
+        )  # fmt: skip
+
+
+def _stopping_early(loaded: TaskModel | ZeroShotModel, encoder: PackedEncoder, patience: int) -> EarlyExit:
+    if not isinstance(loaded, TaskModel):
+        raise UsageError(f"{loaded.task.name} cannot stop early", hint="Choose a depth instead.")
+    classifier = loaded.model.classifier if encoder.firsts_only else None
+
+    def head(pooled: Tensor) -> Tensor:
+        return cast(Tensor, classifier(pooled))  # type: ignore[operator, misc]
+
+    return EarlyExit(encoder, head, loaded.task.stands, patience)
+
+
+def mean_applications(loaded: TaskModel | ZeroShotModel) -> float | None:
+    """Return how many applications a sequence has taken on average; None for a model that does not stop early."""
+    encoder = loaded.model.albert
+    return encoder.applications / max(encoder.sequences, 1) if isinstance(encoder, EarlyExit) else None
+
+
+def bundled_text(tokenizer: AlbertTokenizer, config: AlbertConfig) -> list[TokenBatch]:
+    """Return some pages of public-domain prose as batches of token ids, each text cut to 128 tokens or what the model takes."""
+    text = (resources.files("litebert.resources") / "calibration.txt").read_text(encoding="utf-8")
+    longest = min(128, config.max_position_embeddings)
+    encoded = [[(list(e.ids), list(e.type_ids))] for e in tokenizer.encode_batch(text.splitlines(), max_length=longest)]
+    examples = [Example(windows=tuple(windows), target=None) for windows in encoded]
+    return [
+        (batch["input_ids"], batch["attention_mask"], batch["token_type_ids"])
+        for _, batch in inference_batches(examples, pad_id=tokenizer.pad_id, tokens=2048)
+    ]
