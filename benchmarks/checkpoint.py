@@ -21,10 +21,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from results_folder import RESULTS
+
 from litebert.files import write_json
 from litebert.train.run_folder import environment
 
-RESULT = Path(__file__).parent / "results" / "checkpoint.json"
+RESULT = RESULTS / "checkpoint.json"
 GLUE = {"cola": 10, "sst2": 4, "mrpc": 8, "stsb": 8, "rte": 8, "wnli": 5}
 """Epochs by task."""
 NLI = "snli"

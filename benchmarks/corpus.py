@@ -28,11 +28,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from results_folder import RESULTS
+
 from litebert.files import write_json
 from litebert.text.sentences import split_sentences
 from litebert.train.run_folder import environment
 
-RESULTS = Path(__file__).parent / "results"
 PEER = {"program": "create_pretraining_data.py", "megabytes": 1.1, "seconds": 5.6, "start_up_seconds": 2.0}
 SAME = [
     "--layout",

@@ -11,12 +11,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
+
+from results_folder import RESULTS
 
 from litebert.files import write_json
 from litebert.train.run_folder import environment
 
-RESULT = Path(__file__).parent / "results" / "demo.json"
+RESULT = RESULTS / "demo.json"
 
 
 def main() -> None:

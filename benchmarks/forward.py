@@ -12,16 +12,16 @@ import statistics
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import torch
 import transformers
+from results_folder import RESULTS
 
 import litebert
 from litebert.files import write_json
 from litebert.train.run_folder import environment
 
-RESULT = Path(__file__).parent / "results" / "forward.json"
+RESULT = RESULTS / "forward.json"
 
 
 def batch(rows: int, length: int, *, ragged: bool, vocab: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -15,13 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
+
+from results_folder import RESULTS
 
 from litebert.files import write_json
 from litebert.train.run_folder import environment
 
 TASKS = ("wnli", "rte", "mrpc", "cola", "stsb", "qqp", "sst2")
-RESULT = Path(__file__).parent / "results" / "glue_random.json"
+RESULT = RESULTS / "glue_random.json"
 
 
 def run_task(task: str, data: str, seeds: int, model: str) -> dict[str, object]:

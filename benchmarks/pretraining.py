@@ -12,10 +12,7 @@ measured alone: how long it takes to make a batch, as a share of our step. Print
 from __future__ import annotations
 
 import argparse
-import json
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,11 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from in_turn import Program, serve
+from results_folder import RESULTS
 
 from litebert.files import write_json
 from litebert.train.run_folder import environment
 
-RESULTS = Path(__file__).parent / "results"
 SHAPES = {
     "4x312": {"num_hidden_layers": 4, "hidden_size": 312, "num_attention_heads": 12, "intermediate_size": 1248},
     "6x384": {"num_hidden_layers": 6, "hidden_size": 384, "num_attention_heads": 6, "intermediate_size": 1536},
@@ -96,7 +94,7 @@ def program(name: str, shape: str, device: str):
 
 
 def child(name: str, shape: str, rows: int, length: int, device: str) -> None:
-    """Warm up, then run as many steps as each line of standard input says and print the seconds."""
+    """Warm up, then run as many steps as each job says."""
     model, loss_of = program(name, shape, device)
     data = batch(rows, length, device)
     parameters = list(model.parameters())
@@ -112,48 +110,31 @@ def child(name: str, shape: str, rows: int, length: int, device: str) -> None:
         return float(loss.detach())
 
     losses = [step() for _ in range(3)]
-    print(json.dumps({"ready": True, "loss": losses[0]}), flush=True)
-    for line in sys.stdin:
-        started = time.perf_counter()
-        for _ in range(int(line)):
+
+    def do(job: dict[str, Any]) -> dict[str, Any]:
+        for _ in range(job["steps"]):
             step()
-        seconds = time.perf_counter() - started
-        cuda = torch.cuda.max_memory_allocated() / 1e6 if device == "cuda" else None
-        resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-        print(json.dumps({"seconds": seconds, "peak_mb": round(cuda or resident)}), flush=True)
+        return {"peak_mb": round(torch.cuda.max_memory_allocated() / 1e6)} if device == "cuda" else {}
+
+    serve({"loss": losses[0]}, do)
 
 
 def compare(shape: str, rows: int, length: int, device: str, rounds: int, steps: int) -> dict[str, Any]:
     """Run all programs in turn; returns medians and ratios."""
-    children = {}
-    for name in PROGRAMS:
-        args = [
-            sys.executable,
-            __file__,
-            "--child",
-            name,
-            "--shapes",
-            shape,
-            "--batch",
-            f"{rows}x{length}",
-            "--device",
-            device,
-        ]
-        children[name] = subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        ready = json.loads(children[name].stdout.readline())  # one warms up after the other
-        print(f"  {name}: first loss {ready['loss']:.3f}", flush=True)
+    rest = ("--shapes", shape, "--batch", f"{rows}x{length}", "--device", device)
+    programs = {}
+    for name in PROGRAMS:  # one warms up after the other
+        programs[name] = Program(__file__, name, *rest)
+        print(f"  {name}: first loss {programs[name].ready['loss']:.3f}", flush=True)
     seconds: dict[str, list[float]] = {name: [] for name in PROGRAMS}
     memory = {}
     for _ in range(rounds):
-        for name, process in children.items():
-            process.stdin.write(f"{steps}\n")
-            process.stdin.flush()
-            answer = json.loads(process.stdout.readline())
+        for name, each in programs.items():
+            answer = each.do({"steps": steps})
             seconds[name].append(answer["seconds"] / steps)
             memory[name] = answer["peak_mb"]
-    for process in children.values():
-        process.stdin.close()
-        process.wait()
+    for each in programs.values():
+        each.close()
     median = {name: statistics.median(values) for name, values in seconds.items()}
     peer = "transformers"
     return {

@@ -21,6 +21,8 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+from results_folder import RESULTS
+
 from litebert.text import AlbertTokenizer
 from litebert.text.segmenter import available_threads
 
@@ -134,7 +136,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--repeat", type=int, default=20)
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "tokenizer.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "tokenizer.json")
     parser.add_argument("--only-threads", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.only_threads:

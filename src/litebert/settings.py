@@ -24,10 +24,15 @@ class Settings(BaseModel):
 S = TypeVar("S", bound=Settings)
 
 
+def shipped_folder(name: str) -> Path:
+    """Return a folder that is shipped with the code: inside the installed package, or beside ``src`` in a checkout."""
+    installed = Path(__file__).parent / "resources" / name
+    return installed if installed.is_dir() else Path(__file__).parents[2] / name
+
+
 def recipe_folder() -> Path:
-    """Return the folder of the recipes: inside the installed package, or beside ``src`` in a checkout."""
-    installed = Path(__file__).parent / "resources" / "recipes"
-    return installed if installed.is_dir() else Path(__file__).parents[2] / "recipes"
+    """Return the folder of the recipes."""
+    return shipped_folder("recipes")
 
 
 def recipe_names() -> list[str]:

@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "finetune": ("litebert.cli.finetune", "Train a task model on labelled data."),
     "evaluate": ("litebert.cli.evaluate", "Score a task model on labelled data."),
     "predict": ("litebert.cli.predict", "Answer a file or standard input."),
+    "bench": ("litebert.cli.bench", "Measure what the documents quote."),
     "recipes": ("litebert.cli.recipes", "List the shipped recipes, or print one."),
 }
 """Module and one-line help by command; the module is imported when the command runs."""

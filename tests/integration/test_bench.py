@@ -1,0 +1,51 @@
+"""``litebert bench``: finds the programs, runs them, keeps their figures where it is told."""
+
+import json
+
+import pytest
+
+from litebert.cli import bench
+
+PROGRAM = '''"""Measure nothing.
+
+More about it.
+"""
+import os, sys
+from pathlib import Path
+RESULTS = Path(os.environ.get("LITEBERT_RESULTS") or Path(__file__).parent / "results")
+if __name__ == "__main__":
+    (RESULTS / "nothing.json").write_text(str(sys.argv[1:]))
+    sys.exit(3 if "--fail" in sys.argv else 0)
+'''
+
+
+@pytest.fixture
+def programs(tmp_path, monkeypatch):
+    folder = tmp_path / "benchmarks"
+    (folder / "results").mkdir(parents=True)
+    (folder / "nothing.py").write_text(PROGRAM)
+    (folder / "tables.py").write_text(PROGRAM)
+    (folder / "results_folder.py").write_text("RESULTS = 1\n")
+    monkeypatch.setattr("litebert.settings.shipped_folder", lambda name: tmp_path / name)
+    return folder
+
+
+def test_the_real_ones_are_listed(call):
+    found = call("bench", "--json").envelope["data"]["benchmarks"]
+    assert {"inference", "pretraining", "corpus", "tokenizer", "demo", "checkpoint"} <= set(found)
+    assert not set(bench.NOT_MEASURING) & set(found) and "results_folder" not in found and "in_turn" not in found
+
+
+def test_a_program_runs_with_its_arguments(programs, call, tmp_path):
+    assert call("bench").out == "nothing        Measure nothing.\n"
+    assert call("bench", "nothing", "--rounds", 3, "--json").code == 0
+    assert (programs / "results" / "nothing.json").read_text() == "['--rounds', '3', '--json']"
+    assert call("bench", "--results", tmp_path / "new" / "place", "nothing").code == 0
+    assert (tmp_path / "new" / "place" / "nothing.json").read_text() == "[]"
+
+
+def test_what_goes_wrong_is_said(programs, call):
+    failed = call("bench", "nothing", "--fail")
+    assert failed.code == 1 and "ended with status 3" in failed.err
+    assert "Allowed: nothing" in call("bench", "some").err
+    assert json.loads(call("bench", "--json", "some").out)["ok"] is False
