@@ -47,7 +47,7 @@ def command(
     """  # noqa: D301
     from litebert.cli.progress import counting
     from litebert.errors import UsageError
-    from litebert.inference.loading import load, mean_applications
+    from litebert.inference.loading import engine_of, load, mean_applications
     from litebert.tasks.benchmarks import BenchmarkCall, known_benchmark, run_benchmark
     from litebert.tasks.evaluate import evaluate
     from litebert.tasks.model_folder import TaskModel
@@ -63,7 +63,9 @@ def command(
                 f"--columns does not go with --benchmark {benchmark}", hint="Its files have fixed columns."
             )
         with counting("evaluating", None, quiet=as_json) as progress:
-            call = BenchmarkCall(model, data, place, variant=variant, limit=limit, progress=progress)
+            call = BenchmarkCall(
+                model, data, place, variant=variant, limit=limit, progress=progress, prepare=engine_of(place)
+            )
             result = run_benchmark(benchmark, call)
         parts = [f"{title}\n{table(rows)}" for title, rows in result.tables]
         print_result("evaluate", result.data, "\n\n".join(parts), as_json=as_json, warnings=result.warnings)
@@ -71,7 +73,8 @@ def command(
     pipeline = load(model, device=device, **engine)
     if not isinstance(pipeline.loaded, TaskModel):
         raise UsageError(
-            f"{model} answers {pipeline.task}, which has no labelled data", hint="Add --benchmark pretraining or blimp."
+            f"{model} was not fine-tuned: it answers {pipeline.task}, which has no labels",
+            hint="Fine-tune it first, or add --benchmark pretraining or blimp.",
         )
     with counting("evaluating", None, quiet=as_json) as progress:
         found = evaluate(pipeline.loaded, data, benchmark=benchmark, columns=columns, passes=pipeline.passes(progress))
