@@ -69,6 +69,26 @@ def figures(name: str, info: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def curve(run: Path, rows: int = 12) -> str:
+    """Return held-out loss and accuracies on the way, by tokens seen."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    seen, step, points = 0.0, 0, []
+    for line in lines:
+        if line["event"] == "train":
+            seen += line["tokens"] * (line["step"] - step)
+            step = line["step"]
+        elif line["event"] == "eval":
+            points.append(
+                (line["step"], seen, line["dev/mlm_loss"], line["dev/mlm_accuracy"], line["dev/sop_accuracy"])
+            )
+    kept = points[:: max(1, len(points) // rows)]
+    kept += [points[-1]] if kept[-1] is not points[-1] else []
+    table = ["| step | million tokens | masked-LM loss | accuracy | sentence order |", "|---|---|---|---|---|"]
+    return "\n".join(
+        table + [f"| {s:,} | {t / 1e6:.1f} | {loss:.3f} | {a:.3f} | {o:.3f} |" for s, t, loss, a, o in kept]
+    )
+
+
 def tasks() -> str:
     found = result("checkpoint")
     if not found or "published" not in found:
@@ -91,7 +111,7 @@ def tasks() -> str:
     return "\n".join(lines)
 
 
-def card(name: str, info: dict[str, Any], model: AlbertForPreTraining, corpus: Path) -> str:
+def card(name: str, info: dict[str, Any], model: AlbertForPreTraining, corpus: Path, run: Path) -> str:
     p = info["provenance"]
     recipe, training, env = p["recipe"], p["training"], p["environment"]
     return f"""---
@@ -129,9 +149,13 @@ Fine-tuned, median and standard deviation of seeds on dev, one setting for all t
 ## Training
 
 {training["steps"]:,} steps, up to {recipe["training"]["batch_size"]} rows of {recipe["examples"]["length"]} positions; Muon {recipe["training"]["matrix_learning_rate"]:g} on the block's
-matrices, AdamW {recipe["training"]["learning_rate"]:g} elsewhere, a trapezoid that decays over the last quarter; no dropout; bfloat16 products; depths
+matrices, AdamW {recipe["training"]["learning_rate"]:g} elsewhere, a trapezoid that decays over the last {recipe["training"]["decay_fraction"]:.0%}; no dropout; bfloat16 products; depths
 {recipe["curriculum"]["depths"]} before 6; single words masked at 30%, then n-grams down to 15%; sentence order after
 {recipe["examples"]["sentence_from"]:.0%} of the run. The whole recipe is in `litebert.json`; why it is so, in the project's log. Machine: {env["processor"]}, {env["cores"]} cores.
+
+On 512 held-out rows on the way, each at the depth it had then:
+
+{curve(run)}
 
 ## Data
 
@@ -161,7 +185,7 @@ def main() -> None:
     model.save_pretrained(out, stored=torch.float16)
     AlbertTokenizer.from_pretrained(arguments.vocabulary).save_pretrained(out)
     write_json(out / "litebert.json", info)
-    write_text(out / "README.md", card(arguments.name, info, model, arguments.corpus))
+    write_text(out / "README.md", card(arguments.name, info, model, arguments.corpus, arguments.run))
     print(f"{out}: {sum(f.stat().st_size for f in out.iterdir()) / 1e6:.2f} MB")
 
 

@@ -82,14 +82,9 @@ def calibrate(model: AlbertModel, batches: Sequence[TokenBatch], *, firsts_only:
         one.histograms.setdefault((name, application), Histogram()).add(x if smooth is None else x / smooth)
 
     _run(model, batches, widest, firsts_only=firsts_only)
-    for block in blocks:
-        one = found[id(block)]
-        weights = {
-            "qkv": block.attention_part.attention.qkv.weight, "widen": block.feed_forward_part.ffn.widen.weight,
-        }  # fmt: skip
-        for name, channels in one.channels.items():
-            assert channels.widest is not None
-            one.smoothing[name] = smoothing_of(channels.widest, weights[name])
+    for name in SMOOTHED:
+        for block, vector in _smoothing(name, blocks, [found[id(block)].channels[name] for block in blocks]):
+            found[id(block)].smoothing[name] = vector
     _run(model, batches, spread, firsts_only=firsts_only)
     applications = model.config.num_hidden_layers * model.config.inner_group_num
     return [_ranges(found[id(block)], applications) for block in blocks]
@@ -99,6 +94,23 @@ def distinct_blocks(model: AlbertModel) -> Iterator[Block]:
     """Yield the blocks of an encoder, in order."""
     for group in model.encoder.groups:
         yield from group  # type: ignore[misc]
+
+
+def _smoothing(name: str, blocks: Sequence[Block], seen: Sequence[Channels]) -> Iterator[tuple[Block, Tensor]]:
+    """Yield the divisors of each block; blocks that share the matrix share them, so that it stays one matrix in int8."""
+    widest: dict[int, Channels] = {}
+    matrices = [_smoothed_matrix(block, name) for block in blocks]
+    for matrix, channels in zip(matrices, seen, strict=True):
+        shared = widest.setdefault(id(matrix), Channels())
+        if channels.widest is not None:  # a group beyond a chosen depth is never run
+            shared.add(channels.widest[None])
+    for block, matrix in zip(blocks, matrices, strict=True):
+        together = widest[id(matrix)].widest
+        yield block, torch.ones(matrix.shape[1]) if together is None else smoothing_of(together, matrix)
+
+
+def _smoothed_matrix(block: Block, name: str) -> Tensor:
+    return block.attention_part.attention.qkv.weight if name == "qkv" else block.feed_forward_part.ffn.widen.weight
 
 
 def _run(model: AlbertModel, batches: Sequence[TokenBatch], watch: Watch, *, firsts_only: bool) -> None:
