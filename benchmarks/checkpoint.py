@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from results_folder import RESULTS
@@ -27,7 +28,7 @@ from litebert.files import write_json
 from litebert.train.run_folder import environment
 
 RESULT = RESULTS / "checkpoint.json"
-GLUE = {"cola": 10, "sst2": 4, "mrpc": 8, "stsb": 8, "rte": 8, "wnli": 5}
+GLUE = {"cola": 6, "sst2": 1, "mrpc": 6, "stsb": 6, "rte": 6, "wnli": 5}
 """Epochs by task."""
 NLI = "snli"
 RATES = {"pretrained": "2e-4", "random": "3e-4"}
@@ -62,11 +63,13 @@ def read_pairs(path: Path) -> list[tuple[str, str, str]]:
     return [(row[-3], row[-2], row[-1]) for row in rows[1:] if len(row) >= 3 and row[-1].strip() in ("0", "1", "2")]
 
 
-def finetune(task: str, model: str, arm: str, data: Path, seeds: int, folder: Path) -> dict[str, object]:
+def finetune(
+    task: str, model: str, arm: str, data: Path, seeds: int, folder: Path, threads: int | None
+) -> dict[str, object]:
     """Run all seeds of one task through the command line."""
     if task == NLI:
         train, test = snli(data, folder)
-        what = ["classify", "--train", str(train), "--dev", str(test), "--recipe", "glue-small/base", "--epochs", "4"]
+        what = ["classify", "--train", str(train), "--dev", str(test), "--recipe", "glue-small/base", "--epochs", "3"]
     else:
         what = [
             f"glue/{task}",
@@ -82,7 +85,8 @@ def finetune(task: str, model: str, arm: str, data: Path, seeds: int, folder: Pa
         "--out", str(folder / "run"), "--json",
     ]  # fmt: skip
     started = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environ = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
     if done.returncode:
         raise SystemExit(f"{task} failed: {done.stdout}{done.stderr}")
     found = json.loads(done.stdout.splitlines()[-1])["data"]
@@ -100,6 +104,9 @@ def main() -> None:
     parser.add_argument("--tasks", default=",".join((*GLUE, NLI)))
     parser.add_argument("--arms", default="pretrained,random")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument(
+        "--together", action="store_true", help="Run the arms side by side, each with its share of the threads."
+    )
     parser.add_argument("--note", default="", help="What else the machine was doing.")
     arguments = parser.parse_args()
     if not os.environ.get("LITEBERT_DATA"):
@@ -109,19 +116,26 @@ def main() -> None:
     for task in arguments.tasks.split(","):
         with tempfile.TemporaryDirectory() as name:
             results["tasks"].setdefault(task, {})["bag of words"] = bag_of_words(task, data, Path(name))
-        for arm in [a for a in arguments.arms.split(",") if a]:
-            with tempfile.TemporaryDirectory() as name:
-                folder = Path(name)
-                model = arguments.model
-                if arm == "random":
-                    model = random_twin(arguments.model, folder)
-                row = finetune(task, model, arm, data, arguments.seeds, folder)
-            results["tasks"].setdefault(task, {})[arm] = row | {"note": arguments.note}
-            print(task, arm, row["metric"], row["median"], row["scores"], f"{row['minutes']} min", flush=True)
-            results |= {"model": Path(arguments.model).name, "published": PUBLISHED, "environment": environment()}
-            write_json(RESULT, results)
+        arms = [a for a in arguments.arms.split(",") if a]
+        with ThreadPoolExecutor(len(arms) if arguments.together else 1) as pool:
+            threads = max(1, (os.cpu_count() or 1) // len(arms)) if arguments.together else None
+            running = {arm: pool.submit(judge, task, arm, arguments, data, threads) for arm in arms}
+            for arm, future in running.items():
+                row = future.result()
+                results["tasks"].setdefault(task, {})[arm] = row | {"note": arguments.note}
+                print(task, arm, row["metric"], row["median"], row["scores"], f"{row['minutes']} min", flush=True)
+                results |= {"model": Path(arguments.model).name, "published": PUBLISHED, "environment": environment()}
+                write_json(RESULT, results)
         print(task, "bag of words", results["tasks"][task]["bag of words"], flush=True)
         write_json(RESULT, results)
+
+
+def judge(task: str, arm: str, arguments: argparse.Namespace, data: Path, threads: int | None) -> dict[str, object]:
+    """Fine-tune one arm on one task."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model = random_twin(arguments.model, folder) if arm == "random" else arguments.model
+        return finetune(task, model, arm, data, arguments.seeds, folder, threads)
 
 
 def random_twin(model: str, folder: Path) -> str:
