@@ -1,6 +1,6 @@
 """The encoder against everything a user would pick instead: equal weights, equal inputs, one program at a time, in turn.
 
-    litebert bench inference [--preset base] [--shapes 1x16,1x128,8x128,4x512] [--mix 300] [--rounds 5] [--programs NAME,...]
+    litebert bench inference [--preset base-v2] [--shapes 1x16,1x128,8x128,4x512] [--mix 300] [--rounds 5] [--programs NAME,...]
 
 Shapes are full rectangles of token ids; the mix is real text (sentences, pairs, passages; LITEBERT_DATA) of 5 to 512 tokens. On the mix
 the peers run as their users do, batches of 8 in the order of arrival padded to the longest, and once more with batches sorted by length;
@@ -368,7 +368,7 @@ def row_of(times: dict[str, float], pooled: dict[str, Any], work: float, ceiling
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preset", default="base")
+    parser.add_argument("--preset", default="base-v2")
     parser.add_argument("--shapes", default="1x16,1x128,8x128,4x512")
     parser.add_argument("--mix", type=int, default=300, help="texts of the real mix; 0: none")
     parser.add_argument("--tokens", type=int, default=2048, help="tokens of one of our passes")

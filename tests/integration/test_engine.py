@@ -8,6 +8,7 @@ import torch
 
 import litebert
 from litebert.errors import ConfigError, DataError, UsageError
+from litebert.inference import loading
 from litebert.inference.engine.encoder import PackedEncoder
 from litebert.inference.engine.int8 import has_int8
 from litebert.inference.loading import mean_applications
@@ -148,3 +149,13 @@ def test_an_elastic_run(call, arguments, data, tmp_path):
     done = call(*arguments(data / "single.csv", out, "--set", "elastic=true"))
     assert done.code == 0, done.err
     assert litebert.load(out, depth=1)("fine").label
+
+
+def test_auto_takes_bf16_where_it_gains_and_passes_the_gate(loud, monkeypatch):
+    assert litebert.load(loud).settings.precision == "fp32"  # too narrow to gain
+    monkeypatch.setattr(loading, "uses_bfloat16", lambda *_: True)
+    monkeypatch.setattr(loading, "GATE", 0.5)
+    pipe = litebert.load(loud)
+    assert pipe.settings.precision == "bf16" and pipe.loaded.model.albert.dtype == torch.bfloat16
+    monkeypatch.setattr(loading, "GATE", 1e-6)
+    assert litebert.load(loud).settings.precision == "fp32"

@@ -10,7 +10,6 @@ import click
 F = TypeVar("F", bound=Callable[..., object])
 
 _FLAGS = (
-    click.option("--precision", default="auto", show_default=True, help="auto, fp32, bf16 or int8."),
     click.option("--depth", type=click.IntRange(1), help="Applications of the shared block; fewer are faster."),
     click.option("--patience", type=click.IntRange(1), help="Stop when the answer stood for so many applications."),
     click.option(
@@ -23,8 +22,17 @@ _FLAGS = (
 )
 
 
-def engine_options(command: F) -> F:
-    """Add the flags to a command, which takes them as keyword arguments named like the fields of ``EngineSettings``."""
-    for flag in reversed(_FLAGS):
-        command = flag(command)
-    return command
+def engine_options(precision: str) -> Callable[[F], F]:
+    """Return a decorator that adds the flags to a command, as keyword arguments named like the fields of ``EngineSettings``.
+
+    Args:
+        precision: Default of ``--precision``.
+    """
+    first = click.option("--precision", default=precision, show_default=True, help="auto, fp32, bf16 or int8.")
+
+    def add(command: F) -> F:
+        for flag in reversed((first, *_FLAGS)):
+            command = flag(command)
+        return command
+
+    return add

@@ -23,7 +23,7 @@ from litebert.cli.output import common_options, print_result, say, table
     "--limit", type=click.IntRange(1), help="blimp: the first N pairs of each paradigm; pretraining: the first N rows."
 )
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ...")
-@engine_options
+@engine_options("fp32")
 @common_options
 def command(
     model: str,

@@ -33,7 +33,7 @@ from litebert.cli.output import common_options, print_result, reader_may_go, say
     help="Add the scores of so many labels or fillings; 0: of all labels.",
 )
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ...")
-@engine_options
+@engine_options("auto")
 @common_options
 def command(
     model: str, file: str, task: str | None, output: str | None, columns: str | None, kind: str | None,

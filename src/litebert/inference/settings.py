@@ -15,8 +15,8 @@ class EngineSettings(Settings):
     """How a loaded model answers. Field docstrings become the configuration reference."""
 
     precision: Precision = "auto"
-    """fp32: exact; bf16: matrix products in bfloat16; int8: for CPUs, with ranges learnt from bundled text; auto: on a CPU fp32, whose
-    answers do not depend on the machine, on a GPU bf16 where it has it."""
+    """fp32: exact; bf16: products and states in bfloat16; int8: for CPUs, with ranges learnt from bundled text; auto: bf16 where the
+    machine multiplies it, the model is wide enough to gain, and its states stay within 3% of fp32 on bundled text; else fp32."""
     depth: int | None = Field(default=None, gt=0)
     """Applications of the shared block; fewer are faster. None: as many as the model was trained with."""
     patience: int | None = Field(default=None, gt=0)

@@ -10,6 +10,7 @@ from litebert.inference.engine import linear
 from litebert.inference.engine.accelerate import accelerate
 from litebert.inference.engine.block import PackedBlock
 from litebert.inference.engine.calibration import calibrate
+from litebert.inference.engine.drift import drift
 from litebert.inference.engine.encoder import PackedEncoder
 from litebert.inference.engine.int8 import Int8Block, has_int8
 from litebert.inference.engine.linear import FUSED, PackedLinear
@@ -297,3 +298,20 @@ def test_every_distinct_block_has_its_ranges():
         expected = model(ids, mask, types).logits
         accelerate(model, "int8", ranges=found)
         assert relative_error(model(ids, mask, types).logits, expected, slice(None)) < 0.1
+
+
+# --- How far one is from another ----------------------------------------------------------------------------------------
+
+
+def test_drift_is_the_relative_error_after_each_application():
+    model = noisy(AlbertModel(config()))
+    exact, near, ids = packed(model), packed(model, torch.bfloat16), batch()
+    assert drift(exact, exact, [ids]) == [0.0] * 4
+    found = drift(exact, near, [ids, batch((5, 5), seed=9)])
+    with torch.inference_mode():
+        exact.depth = near.depth = 2
+        pairs = [(exact(*b).last_hidden_state, near(*b).last_hidden_state) for b in (ids, batch((5, 5), seed=9))]
+    away, whole = (sum(float(f(a, b).square().sum()) for a, b in pairs) for f in (torch.sub, lambda a, _: a))
+    assert len(found) == 4 and found[1] == pytest.approx((away / whole) ** 0.5, rel=1e-4)
+    with pytest.raises(DataError, match="no text to compare"):
+        drift(exact, near, [])

@@ -54,6 +54,11 @@ def accelerate(
         model.albert = PackedEncoder(encoder, quantised, torch.float32, firsts_only=firsts_only)
         return
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    model.albert = PackedEncoder(
-        encoder, lambda block: PackedBlock(block, config, dtype), dtype, firsts_only=firsts_only
+    model.albert = packed(encoder, dtype, firsts_only=firsts_only)
+
+
+def packed(encoder: AlbertModel, dtype: torch.dtype, *, firsts_only: bool = False) -> PackedEncoder:
+    """Return the fast encoder of a trained one, in float32 or bfloat16."""
+    return PackedEncoder(
+        encoder, lambda block: PackedBlock(block, encoder.config, dtype), dtype, firsts_only=firsts_only
     )
