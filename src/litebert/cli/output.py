@@ -98,7 +98,10 @@ def reader_may_go() -> Iterator[None]:
 
 def program() -> str:
     """Return how to call this program again: its name, or its path where the name is not found."""
-    return "litebert" if shutil.which("litebert") or not Path(sys.argv[0]).is_file() else sys.argv[0]
+    called = Path(sys.argv[0])
+    if shutil.which("litebert") or not called.is_file():
+        return "litebert"
+    return "python -m litebert" if called.name == "__main__.py" else sys.argv[0]
 
 
 def say(message: str) -> None:
