@@ -168,6 +168,9 @@ OPTIONAL = (
     "rensa",
     "ray",
     "fsspec",
+    "onnx",
+    "onnxruntime",
+    "openvino",
 )
 
 

@@ -159,3 +159,14 @@ def test_auto_takes_bf16_where_it_gains_and_passes_the_gate(loud, monkeypatch):
     assert pipe.settings.precision == "bf16" and pipe.loaded.model.albert.dtype == torch.bfloat16
     monkeypatch.setattr(loading, "GATE", 1e-6)
     assert litebert.load(loud).settings.precision == "fp32"
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_other_runtimes_give_the_same_answers(loud, pipe, backend):
+    other = litebert.load(loud, backend=backend, precision="fp32", threads=1)
+    assert torch.allclose(values(other(TEXTS)), values(pipe(TEXTS)), atol=1e-4)
+    near = litebert.load(loud, backend=backend, precision="int8")
+    assert 0 < (values(near(TEXTS)) - values(pipe(TEXTS))).abs().max() < 0.06
+    assert litebert.load(loud, backend=backend).settings.precision == "fp32"
+    with pytest.raises(UsageError, match="patience works with the back end torch"):
+        litebert.load(loud, backend=backend, patience=1)

@@ -10,6 +10,7 @@ import click
 F = TypeVar("F", bound=Callable[..., object])
 
 _FLAGS = (
+    click.option("--backend", default="torch", show_default=True, help="torch, openvino or onnxruntime."),
     click.option("--depth", type=click.IntRange(1), help="Applications of the shared block; fewer are faster."),
     click.option("--patience", type=click.IntRange(1), help="Stop when the answer stood for so many applications."),
     click.option(

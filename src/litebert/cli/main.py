@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "evaluate": ("litebert.cli.evaluate", "Score a task model on labelled data."),
     "predict": ("litebert.cli.predict", "Answer a file or standard input."),
     "bench": ("litebert.cli.bench", "Measure what the documents quote."),
+    "export": ("litebert.cli.export", "Write a model for ONNX Runtime or OpenVINO."),
     "recipes": ("litebert.cli.recipes", "List the shipped recipes, or print one."),
 }
 """Module and one-line help by command; the module is imported when the command runs."""

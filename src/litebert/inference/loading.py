@@ -14,9 +14,10 @@ from torch import Tensor
 from litebert.checkpoint.pretrained import Pretrained
 from litebert.config import AlbertConfig
 from litebert.errors import UsageError
+from litebert.inference.backends.encoder import runtime_encoder
 from litebert.inference.engine.accelerate import Precision, accelerate, packed
 from litebert.inference.engine.budget import measure
-from litebert.inference.engine.calibration import TokenBatch
+from litebert.inference.engine.calibration import TokenBatch, calibrate
 from litebert.inference.engine.drift import drift
 from litebert.inference.engine.early_exit import EarlyExit
 from litebert.inference.engine.encoder import PackedEncoder
@@ -66,7 +67,8 @@ def load(
     place = choose_device(device)
     loaded = load_model(model, task=task, device=place)
     if chosen.precision == "auto":
-        chosen = chosen.model_copy(update={"precision": fastest_precision(loaded, place)})
+        found = "fp32" if chosen.backend == "onnxruntime" else fastest_precision(loaded, place)  # which has no bf16
+        chosen = chosen.model_copy(update={"precision": found})
     prepare(loaded, chosen, place)
     return Pipeline(loaded, device=place, settings=chosen)
 
@@ -110,8 +112,13 @@ def prepare(loaded: TaskModel | ZeroShotModel, settings: EngineSettings, device:
                 )
         if settings.precision == "int8":
             raise UsageError(f"int8 runs on a CPU, not on {device.type}", hint="Add --device cpu, or use bf16.")
+        if settings.backend != "torch":
+            raise UsageError(f"{settings.backend} runs on a CPU, not on {device.type}", hint="Add --device cpu.")
         return
     calibration = bundled_text(loaded.tokenizer, loaded.model.config) if settings.precision == "int8" else []  # type: ignore[arg-type]
+    if settings.backend != "torch":
+        _use_runtime(loaded, settings, calibration)
+        return
     accelerate(
         loaded.model, cast(Precision, settings.precision), reads_tokens=loaded.reads_tokens, calibration=calibration
     )
@@ -121,6 +128,17 @@ def prepare(loaded: TaskModel | ZeroShotModel, settings: EngineSettings, device:
             _keep_within(encoder, settings.budget_ms, settings.budget_tokens)
     if settings.patience is not None:
         loaded.model.albert = _stopping_early(loaded, encoder, settings.patience)
+
+
+def _use_runtime(loaded: TaskModel | ZeroShotModel, settings: EngineSettings, calibration: list[TokenBatch]) -> None:
+    for name in ("patience", "budget_ms"):
+        if getattr(settings, name) is not None:
+            raise UsageError(f"{name} works with the back end torch, not with {settings.backend}")
+    encoder, firsts_only = cast(AlbertModel, loaded.model.albert), not loaded.reads_tokens
+    ranges = calibrate(encoder, calibration, firsts_only=firsts_only) if settings.precision == "int8" else None
+    loaded.model.albert = runtime_encoder(
+        encoder, settings.backend, settings.precision, ranges=ranges, threads=settings.threads, firsts_only=firsts_only
+    )
 
 
 def _set_depth(loaded: TaskModel | ZeroShotModel, depth: int | None) -> None:

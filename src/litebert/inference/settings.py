@@ -17,6 +17,8 @@ class EngineSettings(Settings):
     precision: Precision = "auto"
     """fp32: exact; bf16: products and states in bfloat16; int8: for CPUs, with ranges learnt from bundled text; auto: bf16 where the
     machine multiplies it, the model is wide enough to gain, and its states stay within 3% of fp32 on bundled text; else fp32."""
+    backend: Literal["torch", "openvino", "onnxruntime"] = "torch"
+    """What computes the encoder on a CPU: our own packed blocks in PyTorch, or another runtime (the extra ``export``)."""
     depth: int | None = Field(default=None, gt=0)
     """Applications of the shared block; fewer are faster. None: as many as the model was trained with."""
     patience: int | None = Field(default=None, gt=0)

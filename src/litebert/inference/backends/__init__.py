@@ -1,0 +1,1 @@
+"""Other runtimes in the place of PyTorch: OpenVINO and ONNX Runtime behind one small interface."""

@@ -1,0 +1,1 @@
+"""Models as folders that run without LiteBERT and PyTorch."""

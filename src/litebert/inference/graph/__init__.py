@@ -1,0 +1,1 @@
+"""The network as an ONNX graph, put together node by node, with every shared matrix stored once."""
