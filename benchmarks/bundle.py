@@ -130,8 +130,8 @@ pieces. Trained from random weights by LiteBERT on {training["tokens"]:,} tokens
 ```python
 import litebert
 
-fill = litebert.load("{name}")                       # fill-mask
-order = litebert.load("{name}", task="coherence")    # are two sentences in order?
+fill = litebert.load("{name}")  # fill-mask
+order = litebert.load("{name}", task="coherence")  # are two sentences in order?
 ```
 
 Fine-tune it: `litebert finetune classify --model {name} --train FILE --out DIR`. The folder also loads in `transformers`.
