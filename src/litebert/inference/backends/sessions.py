@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from litebert.errors import UsageError, nearest
+from litebert.inference.backends.openvino_runtime import openvino_core, turn_matrices
 from litebert.inference.graph.builder import LARGEST, array_bytes, needed, save
 
 BACKENDS = ("openvino", "onnxruntime")
@@ -72,8 +73,10 @@ class OpenVinoSession:
         hints: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
         if threads is not None:
             hints["INFERENCE_NUM_THREADS"] = threads
-        core = needed("openvino").Core()
-        self._request = core.compile_model(core.read_model(model), "CPU", hints).create_infer_request()
+        core = openvino_core()
+        network = core.read_model(model)
+        turn_matrices(network)
+        self._request = core.compile_model(network, "CPU", hints).create_infer_request()
         self._inputs = {one.get_any_name() for one in self._request.model_inputs}
         # An output of an ONNX file also has the names of the nodes before it, which have a "/".
         self._outputs = [min(one.get_names(), key=lambda name: "/" in name) for one in self._request.model_outputs]

@@ -12,6 +12,7 @@ from litebert import files
 from litebert.checkpoint.pretrained import FORMAT_VERSION
 from litebert.config import read_json_object
 from litebert.errors import ConfigError, RunError, UsageError
+from litebert.inference.backends.openvino_runtime import openvino_core, turn_matrices
 from litebert.inference.backends.sessions import opened
 from litebert.inference.export.example import FILES, example
 from litebert.inference.export.subject import HEADS, Subject
@@ -66,7 +67,8 @@ def write_graph(graph: Any, folder: Path, kind: str) -> Path:
         return path
     openvino = needed("openvino")
     with opened(graph) as source:
-        model = openvino.Core().read_model(source)
+        model = openvino_core().read_model(source)
+        turn_matrices(model)
         for ours, theirs in zip(graph.graph.output, model.outputs, strict=True):
             theirs.get_tensor().set_names({ours.name})  # drops the names of what it was computed from
         try:
