@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from results_folder import RESULTS
@@ -28,7 +28,7 @@ from litebert.files import write_json
 from litebert.train.run_folder import environment
 
 RESULT = RESULTS / "checkpoint.json"
-GLUE = {"cola": 6, "sst2": 1, "mrpc": 6, "stsb": 6, "rte": 6, "wnli": 5}
+GLUE = {"cola": 4, "sst2": 1, "mrpc": 4, "stsb": 4, "rte": 4, "wnli": 4}
 """Epochs by task."""
 NLI = "snli"
 RATES = {"pretrained": "2e-4", "random": "3e-4"}
@@ -69,7 +69,7 @@ def finetune(
     """Run all seeds of one task through the command line."""
     if task == NLI:
         train, test = snli(data, folder)
-        what = ["classify", "--train", str(train), "--dev", str(test), "--recipe", "glue-small/base", "--epochs", "3"]
+        what = ["classify", "--train", str(train), "--dev", str(test), "--recipe", "glue-small/base", "--epochs", "2"]
     else:
         what = [
             f"glue/{task}",
@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--arms", default="pretrained,random")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument(
-        "--together", action="store_true", help="Run the arms side by side, each with its share of the threads."
+        "--together", type=int, default=1, help="So many runs side by side, each with its share of the threads."
     )
     parser.add_argument("--note", default="", help="What else the machine was doing.")
     arguments = parser.parse_args()
@@ -113,21 +113,22 @@ def main() -> None:
         raise SystemExit("set LITEBERT_DATA to the folder that holds the public data sets")
     data = Path(os.environ["LITEBERT_DATA"])
     results = json.loads(RESULT.read_text()) if RESULT.is_file() else {"tasks": {}}
-    for task in arguments.tasks.split(","):
+    tasks = arguments.tasks.split(",")
+    for task in tasks:
         with tempfile.TemporaryDirectory() as name:
             results["tasks"].setdefault(task, {})["bag of words"] = bag_of_words(task, data, Path(name))
+    threads = max(1, (os.cpu_count() or 1) // arguments.together) if arguments.together > 1 else None
+    with ThreadPoolExecutor(arguments.together) as pool:
         arms = [a for a in arguments.arms.split(",") if a]
-        with ThreadPoolExecutor(len(arms) if arguments.together else 1) as pool:
-            threads = max(1, (os.cpu_count() or 1) // len(arms)) if arguments.together else None
-            running = {arm: pool.submit(judge, task, arm, arguments, data, threads) for arm in arms}
-            for arm, future in running.items():
-                row = future.result()
-                results["tasks"].setdefault(task, {})[arm] = row | {"note": arguments.note}
-                print(task, arm, row["metric"], row["median"], row["scores"], f"{row['minutes']} min", flush=True)
-                results |= {"model": Path(arguments.model).name, "published": PUBLISHED, "environment": environment()}
-                write_json(RESULT, results)
-        print(task, "bag of words", results["tasks"][task]["bag of words"], flush=True)
-        write_json(RESULT, results)
+        running = {
+            pool.submit(judge, task, arm, arguments, data, threads): (task, arm) for arm in arms for task in tasks
+        }
+        for future in as_completed(running):
+            (task, arm), row = running[future], future.result()
+            results["tasks"][task][arm] = row | {"note": arguments.note}
+            print(task, arm, row["metric"], row["median"], row["scores"], f"{row['minutes']} min", flush=True)
+            results |= {"model": Path(arguments.model).name, "published": PUBLISHED, "environment": environment()}
+            write_json(RESULT, results)
 
 
 def judge(task: str, arm: str, arguments: argparse.Namespace, data: Path, threads: int | None) -> dict[str, object]:

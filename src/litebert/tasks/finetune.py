@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ from litebert.train.checkpoints import seed_everything
 from litebert.train.devices import choose_device
 from litebert.train.guardian import advice
 from litebert.train.loop import EvaluationResult, Trainer
-from litebert.train.precision import uses_bfloat16
+from litebert.train.precision import training_attention, uses_bfloat16
 from litebert.train.processes import refuse_many
 from litebert.train.run_folder import RunFolder, environment
 from litebert.train.settings import TrainingSettings
@@ -66,8 +66,8 @@ class FinetuneSettings(Settings):
     """Part of the training records held out when there is no dev file."""
     limit: int | None = Field(default=None, gt=0)
     """Use only so many training records, drawn by seed 0."""
-    attention: str = "sdpa"
-    """Attention backend: eager, sdpa or packed."""
+    attention: Literal["auto", "eager", "sdpa", "packed"] = "auto"
+    """Attention backend; auto: explicit products for short texts in bfloat16 on a CPU, else fused kernels."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU when there is one."""
     elastic: bool = False
@@ -96,6 +96,13 @@ class Prepared:
         """Optimiser steps of one seed."""
         per_epoch = -(-len(self.train) // self.settings.training.batch_size)
         return self.settings.training.total_steps(per_epoch)
+
+    def build_model(self, device: torch.device) -> Pretrained:
+        """Build the network with the weights to start from and a new head."""
+        settings, width = self.settings, self.source.config.hidden_size
+        length = settings.text.max_length
+        backend = training_attention(settings.attention, settings.training.precision, device, width, length)
+        return self.task.model_class.from_source(self.source, attention=backend, device=device)
 
     @property
     def mean_tokens(self) -> float:
@@ -246,7 +253,7 @@ def _run_seed(
 ) -> tuple[SeedResult, Pretrained]:
     settings, task = prepared.settings, prepared.task
     seed_everything(seed)  # a new head differs from seed to seed
-    model = task.model_class.from_source(prepared.source, attention=settings.attention, device=device)
+    model = prepared.build_model(device)
     loaded = len(model.load_report.loaded) if model.load_report else None
     early = advice(
         prepared.source.config, learning_rate=settings.training.learning_rate,

@@ -51,7 +51,7 @@ def plan(prepared: Prepared, out: Path) -> dict[str, Any]:
 
 def _seconds_per_step(prepared: Prepared) -> float:
     training, device = prepared.settings.training, choose_device(prepared.settings.device)
-    model = prepared.task.model_class.from_source(prepared.source, attention=prepared.settings.attention, device=device)
+    model = prepared.build_model(device)
     model.train()
     batches = TrainingBatches(
         prepared.train, batch_size=training.batch_size, micro_batch_size=training.micro_batch_size,

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from litebert.config import AlbertConfig
 from litebert.errors import ConfigError
+from litebert.inference.engine.lanes import shares, side_by_side
 from litebert.inference.engine.linear import PackedLinear
 from litebert.inference.engine.tokens import TokenLayout
 from litebert.model.albert import AlbertModel, Block
+from litebert.model.attention import usable_mask
 from litebert.model.outputs import EncoderOutput
 
 
@@ -71,14 +73,33 @@ class PackedEncoder(nn.Module):
         Raises:
             ConfigError: A sequence is longer than ``max_position_embeddings``, or an argument only ``AlbertModel`` takes.
         """
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids)
+
+        def share(rows: slice) -> Tensor:
+            part = (None if x is None else x[rows if len(x) > 1 else slice(None)] for x in inputs)
+            return self._last_states(*part, **unsupported)
+
+        parts = side_by_side(share, self._shares(input_ids, attention_mask))
+        states = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return EncoderOutput(last_hidden_state=states, pooler_output=torch.tanh(self.pooler(states[:, 0])))
+
+    @staticmethod
+    def _shares(input_ids: Tensor | None, attention_mask: Tensor | None) -> list[slice]:
+        if input_ids is None or input_ids.device.type != "cpu":
+            return [slice(None)]
+        batch, length = input_ids.shape
+        mask = usable_mask(attention_mask)
+        return shares([length] * batch if mask is None else mask.sum(dim=-1).tolist(), torch.get_num_threads())
+
+    def _last_states(
+        self, input_ids: Tensor | None, attention_mask: Tensor | None, token_type_ids: Tensor | None, position_ids: Tensor | None,
+        **unsupported: Any,
+    ) -> Tensor:  # fmt: skip
+        """Return the states of some rows as ``forward`` does, (B, T, H) or (B, 1, H)."""
         x, layout = self.begin(input_ids, attention_mask, token_type_ids, position_ids, **unsupported)
         *_, x = self.states(x, layout, self.depth or self.config.num_hidden_layers)
         x = x.float()
-        first = layout.by_sequence(x if self.firsts_only else x.index_select(0, layout.firsts))  # (B, H)
-        return EncoderOutput(
-            last_hidden_state=first[:, None] if self.firsts_only else layout.pad(x),
-            pooler_output=torch.tanh(self.pooler(first)),
-        )
+        return layout.by_sequence(x)[:, None] if self.firsts_only else layout.pad(x)
 
     def begin(
         self, input_ids: Tensor | None, attention_mask: Tensor | None, token_type_ids: Tensor | None, position_ids: Tensor | None,
