@@ -16,7 +16,7 @@ from torch import Tensor
 
 from litebert.config import AlbertConfig
 from litebert.inference.engine.block import Norm
-from litebert.inference.engine.linear import FUSED, PackedLinear
+from litebert.inference.engine.linear import FUSED, PackedLinear, cheaper
 from litebert.inference.engine.ranges import LEVELS, MATRICES, SMOOTHED, BlockRanges, Range
 from litebert.inference.engine.tokens import TokenLayout, attend_from_first, attend_to_all
 from litebert.model.albert import Block
@@ -48,7 +48,7 @@ class Int8Linear:
         scale = weight.abs().amax(dim=1).clamp(min=1e-8) / 127
         rounded = (weight / scale[:, None]).round().clamp(-127, 127).to(torch.int8)
         self.packed = (_onednn().qlinear_prepack(rounded, None), scale, torch.zeros(len(scale), dtype=torch.int8))
-        self.bias, self.inputs, self.activation = bias.detach().float(), inputs, activation
+        self.bias, self.inputs, self.activation = bias.detach().float(), inputs, cheaper(activation, torch.uint8)
         factor = torch.ones(weight.shape[1]) if smoothing is None else 1 / smoothing
         self._factors = [factor / one.scale for one in inputs]
         self._offsets = [torch.tensor(one.zero_point + 0.5) for one in inputs]
