@@ -100,8 +100,8 @@ class RuntimeEncoder(nn.Module):
             name: np.ascontiguousarray(value.numpy())
             for name, value in zip((*INPUTS, "position_ids"), values, strict=True)
         }
-        states = torch.from_numpy(self._session()(arrays)["last_hidden_state"])
-        pooled = torch.tanh(self.pooler(states[:, 0]))
+        found = self._session()(arrays)
+        states, pooled = (torch.from_numpy(found[name]) for name in ("last_hidden_state", "pooler_output"))
         if not self.firsts_only and attention_mask is not None:
             states = states * mask[..., None]
         return EncoderOutput(last_hidden_state=states, pooler_output=pooled)
@@ -110,9 +110,8 @@ class RuntimeEncoder(nn.Module):
         depth = self.depth or self.config.num_hidden_layers
         if depth not in self._sessions:
             graph = network_graph(
-                self._rest["model"], self._rest["plan"], positions=True, firsts_only=self.firsts_only, depth=depth,
-                pooler=False,
-            )  # fmt: skip
+                self._rest["model"], self._rest["plan"], positions=True, firsts_only=self.firsts_only, depth=depth
+            )
             threads = torch.get_num_threads() if self.threads is None else self.threads
             self._sessions[depth] = open_graph(graph, self.backend, threads=threads, precision=self._hint)
         return self._sessions[depth]

@@ -120,8 +120,13 @@ class PackedEncoder(nn.Module):
         table = self.embeddings
         words = table.word(layout.pack(input_ids))  # (N, E)
         types = table.token_type.weight[0] if token_type_ids is None else table.token_type(layout.pack(token_type_ids))
-        positions = layout.positions() if position_ids is None else layout.pack(position_ids.expand(layout.shape))
-        x = table.norm(words + types + table.position(positions)).to(self.dtype)
+        if position_ids is not None:
+            places = table.position(layout.pack(position_ids.expand(layout.shape)))
+        elif layout.shape[0] == 1 and layout.indices is None:
+            places = table.position.weight[: layout.tokens]
+        else:
+            places = table.position(layout.positions())
+        x = table.norm(words + types + places).to(self.dtype)
         return x if self._projection is None else self._projection(x)
 
     def states(self, x: Tensor, layout: TokenLayout, depth: int) -> Iterator[Tensor]:

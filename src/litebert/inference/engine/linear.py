@@ -7,7 +7,7 @@ are missing, and on other devices, plain ``linear`` does the same arithmetic.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -64,11 +64,12 @@ class PackedLinear:
     def plus(self, x: Tensor, residual: Tensor) -> Tensor:
         """Return the product and the residual added up, (N, out); without the activation."""
         if self.fused:
-            parts = [
-                _mkldnn()._linear_pointwise.binary(a, b, self.weight, self.bias, "add")
-                for a, b in zip(*(z.split(rows_at_once(len(x), self.dtype)) for z in (x, residual)), strict=True)
-            ]
-            return cast(Tensor, parts[0]) if len(parts) == 1 else torch.cat(parts)
+            part = rows_at_once(x.shape[0], self.dtype)
+            if part < x.shape[0]:
+                pairs = zip(x.split(part), residual.split(part), strict=True)
+                return torch.cat([_mkldnn()._linear_pointwise.binary(*p, self.weight, self.bias, "add") for p in pairs])
+            out: Tensor = _mkldnn()._linear_pointwise.binary(x, residual, self.weight, self.bias, "add")
+            return out
         return F.linear(x, self.weight, self.bias) + residual
 
 
@@ -77,8 +78,8 @@ def rows_at_once(rows: int, dtype: torch.dtype) -> int:
 
     Between 385 and 1,407 rows oneDNN 3 computes such a bfloat16 product in one thread of two; parts of at most 384 get both.
     """
-    if dtype != torch.bfloat16 or torch.get_num_threads() != 2 or not 384 < rows < 1408:
-        return max(rows, 1)
+    if dtype != torch.bfloat16 or not 384 < rows < 1408 or torch.get_num_threads() != 2:
+        return rows
     parts = -(-rows // 384)
     return -(-rows // parts)
 
