@@ -64,7 +64,7 @@ def _litebert(precision: str, folder: Path, backend: str) -> Encode:
     from litebert.inference.backends.encoder import runtime_encoder
     from litebert.inference.engine.accelerate import accelerate
     from litebert.inference.engine.calibration import calibrate
-    from litebert.inference.loading import bundled_text
+    from litebert.inference.texts import bundled_text
 
     model = AlbertForSequenceClassification.from_pretrained(folder, strict=False)
     text = bundled_text(AlbertTokenizer.bundled(), model.config) if precision == "int8" else []

@@ -1,6 +1,10 @@
 """The engine behind ``litebert.load``: streams, settings, precisions, through a folder that ``finetune`` wrote."""
 
 import itertools
+import json
+import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -14,6 +18,7 @@ from litebert.inference.engine.int8 import has_int8
 from litebert.inference.loading import mean_applications
 from litebert.tasks.model_folder import load_task_model, save_task_model
 from litebert.tasks.records import Record
+from litebert.train import precision
 
 TEXTS = ["a great film", "", "it was awful, poor and sad", "we saw it " * 60, "fine", "so so, but good in parts"]
 
@@ -120,7 +125,7 @@ def test_flags_of_predict(loud, call, tmp_path):
     file = tmp_path / "q.txt"
     file.write_text("a great film\nso sad\n")
     plain, other = (call("predict", loud, file, *more).lines for more in ((), ("--deterministic", "--threads", 1)))
-    assert plain == other or [line["label"] for line in plain] == [line["label"] for line in other]
+    assert [line["label"] for line in plain] == [line["label"] for line in other] and len(plain) == 2
     assert call("predict", loud, file, "--depth", 1).lines != plain
 
 
@@ -170,3 +175,79 @@ def test_other_runtimes_give_the_same_answers(loud, pipe, backend):
     assert litebert.load(loud, backend=backend).settings.precision == "fp32"
     with pytest.raises(UsageError, match="patience works with the back end torch"):
         litebert.load(loud, backend=backend, patience=1)
+
+
+@pytest.mark.skipif(not has_int8(), reason="no int8 here")
+def test_int8_learns_its_ranges_from_a_file(loud, pipe, call, tmp_path):
+    file = tmp_path / "like.txt"
+    file.write_text("\n".join(TEXTS[:1] + TEXTS[2:]) + "\n")
+    near = litebert.load(loud, precision="int8", calibration=str(file))
+    prose = litebert.load(loud, precision="int8")
+    assert 0 < (values(near(TEXTS)) - values(pipe(TEXTS))).abs().max() < 0.1
+    assert not torch.equal(values(near(TEXTS)), values(prose(TEXTS)))
+    said = call(
+        "predict",
+        loud,
+        file,
+        "--calibration",
+        file,
+        "--precision",
+        "fp32",
+    )
+    assert said.code == 2 and "calibration is for int8" in said.err
+    said = call("predict", loud, file, "--calibration", tmp_path / "none.txt", "--precision", "int8")
+    assert said.code == 3 and "none.txt" in said.err
+
+
+def test_nothing_in_nothing_out(pipe):
+    assert pipe([]) == [] and list(pipe.stream([])) == [] and list(pipe.stream(iter(()))) == []
+    assert pipe("").label in pipe.labels
+
+
+@pytest.mark.parametrize("wrong", [3, None, b"bytes", ["fine", 7], [None], [["a", "b", "c"]], {"words": "x"}, ("a", 3)])
+def test_what_is_no_text_is_named(pipe, wrong):
+    with pytest.raises(DataError, match="expected a text"):
+        pipe(wrong)
+    with pytest.raises(DataError, match="expected a text"):
+        list(pipe.stream([wrong]))
+
+
+def test_pairs_among_singles_are_refused_where_one_of_them_would_mean_nothing(pipe):
+    mixed = ["a great film", ("a great film", "it was awful"), {"text": "fine"}, {"text": "fine", "text_pair": "sad"}]
+    with pytest.raises(DataError, match="takes one text, not two"):
+        pipe(mixed)
+    assert len(pipe([mixed[0], mixed[2]])) == 2
+
+
+def test_ten_megabytes_are_one_text(pipe):
+    text = "we saw it and it was fine, so so, " * 300_000
+    assert len(text) > 10_000_000
+    assert pipe(["fine", text])[0] == pipe("fine")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stream_that_is_killed_has_written_what_it_answered(loud, number):
+    command = [sys.executable, "-m", "litebert", "predict", str(loud), "-", "--window", "1"]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for text in ("a great film", "so sad", "fine"):
+        child.stdin.write(text + "\n")
+        child.stdin.flush()
+        assert json.loads(child.stdout.readline())["label"] in ("neg", "pos")  # before the next is there
+    child.send_signal(number)
+    rest, said = child.communicate(timeout=60)
+    assert child.returncode in (130, -number) and rest == "" and "Traceback" not in said
+
+
+def test_a_processor_without_the_instructions_computes_in_float32(loud, pipe, monkeypatch, caplog):
+    monkeypatch.setattr(loading, "has_int8", lambda: False)
+    assert litebert.load(loud, precision="int8").settings.precision in ("bf16", "fp32")
+    monkeypatch.setattr(loading, "has_bfloat16_cpu", lambda: False)
+    monkeypatch.setattr(precision, "has_bfloat16_cpu", lambda: False)
+    for asked in ("auto", "bf16", "int8"):
+        caplog.clear()
+        plain = litebert.load(loud, precision=asked)
+        assert plain.settings.precision == "fp32"
+        assert torch.equal(values(plain(TEXTS)), values(pipe(TEXTS)))
+        assert [r.message for r in caplog.records if r.levelname == "WARNING"] == (
+            [] if asked == "auto" else [f"this processor has no instructions for {asked}: computing in fp32"]
+        )

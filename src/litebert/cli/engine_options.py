@@ -11,6 +11,9 @@ F = TypeVar("F", bound=Callable[..., object])
 
 _FLAGS = (
     click.option("--backend", default="torch", show_default=True, help="torch, openvino or onnxruntime."),
+    click.option(
+        "--calibration", metavar="FILE", help="For int8: texts like those it will read; default: bundled prose."
+    ),
     click.option("--depth", type=click.IntRange(1), help="Applications of the shared block; fewer are faster."),
     click.option("--patience", type=click.IntRange(1), help="Stop when the answer stood for so many applications."),
     click.option(
@@ -18,6 +21,13 @@ _FLAGS = (
     ),
     click.option(
         "--deterministic", is_flag=True, help="Compute every input alone: the same answer whatever else is asked."
+    ),
+    click.option(
+        "--window",
+        type=click.IntRange(1),
+        default=2048,
+        show_default=True,
+        help="Records read ahead; 1: answer each before reading on.",
     ),
     click.option("--threads", type=click.IntRange(1), help="Threads of the computation."),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,17 +20,17 @@ from litebert.inference.engine.calibration import TokenBatch, calibrate
 from litebert.inference.engine.drift import drift
 from litebert.inference.engine.early_exit import EarlyExit
 from litebert.inference.engine.encoder import PackedEncoder
+from litebert.inference.engine.int8 import has_int8
 from litebert.inference.pipeline import Pipeline
 from litebert.inference.settings import EngineSettings
 from litebert.inference.stream import computing
+from litebert.inference.texts import bundled_text, text_of_file
 from litebert.model.albert import AlbertModel
 from litebert.settings import build_settings
-from litebert.tasks.examples import Example, inference_batches
 from litebert.tasks.model_folder import TaskModel, load_model
 from litebert.tasks.zero_shot import ZeroShotModel
-from litebert.text import AlbertTokenizer
 from litebert.train.devices import choose_device
-from litebert.train.precision import uses_bfloat16
+from litebert.train.precision import has_bfloat16_cpu, uses_bfloat16
 
 logger = logging.getLogger("litebert")
 
@@ -60,17 +59,34 @@ def load(
     Raises:
         ConfigError: The folder names no task and none was given, or a setting is wrong.
         CheckpointError: The model lacks the head the task needs.
-        MachineError: int8 on a processor without the instructions.
+        MachineError: A runtime that is asked for is not installed.
         UsageError: The model cannot do what the settings ask for.
     """
     chosen = build_settings(EngineSettings, {"precision": precision, **settings})
+    if chosen.calibration is not None and chosen.precision != "int8":
+        raise UsageError("calibration is for int8", hint="Add --precision int8, or leave it out.")
     place = choose_device(device)
     loaded = load_model(model, task=task, device=place)
-    if chosen.precision == "auto":
+    found = chosen.precision
+    if found == "auto":
         found = "fp32" if chosen.backend == "onnxruntime" else fastest_precision(loaded, place)  # which has no bf16
-        chosen = chosen.model_copy(update={"precision": found})
+    elif chosen.backend == "torch":
+        found = available(found, place)
+    chosen = chosen.model_copy(update={"precision": found})
     prepare(loaded, chosen, place)
     return Pipeline(loaded, device=place, settings=chosen)
+
+
+def available(precision: Precision, device: torch.device) -> Precision:
+    """Return a precision, or the next more exact one where a processor lacks the instructions, and say so."""
+    found = precision
+    if device.type == "cpu" and found == "int8" and not has_int8():
+        found = "bf16"
+    if device.type == "cpu" and found == "bf16" and not has_bfloat16_cpu():
+        found = "fp32"
+    if found != precision:
+        logger.warning("this processor has no instructions for %s: computing in %s", precision, found)
+    return found
 
 
 def fastest_precision(loaded: TaskModel | ZeroShotModel, device: torch.device) -> Precision:
@@ -115,7 +131,7 @@ def prepare(loaded: TaskModel | ZeroShotModel, settings: EngineSettings, device:
         if settings.backend != "torch":
             raise UsageError(f"{settings.backend} runs on a CPU, not on {device.type}", hint="Add --device cpu.")
         return
-    calibration = bundled_text(loaded.tokenizer, loaded.model.config) if settings.precision == "int8" else []  # type: ignore[arg-type]
+    calibration = _calibration(loaded, settings.calibration) if settings.precision == "int8" else []
     if settings.backend != "torch":
         _use_runtime(loaded, settings, calibration)
         return
@@ -128,6 +144,14 @@ def prepare(loaded: TaskModel | ZeroShotModel, settings: EngineSettings, device:
             _keep_within(encoder, settings.budget_ms, settings.budget_tokens)
     if settings.patience is not None:
         loaded.model.albert = _stopping_early(loaded, encoder, settings.patience)
+
+
+def _calibration(loaded: TaskModel | ZeroShotModel, path: str | None) -> list[TokenBatch]:
+    config = cast(AlbertConfig, loaded.model.config)
+    if path is None:
+        return bundled_text(loaded.tokenizer, config)
+    length = loaded.text.max_length if isinstance(loaded, TaskModel) else loaded.max_length
+    return text_of_file(path, loaded.tokenizer, max_length=length)
 
 
 def _use_runtime(loaded: TaskModel | ZeroShotModel, settings: EngineSettings, calibration: list[TokenBatch]) -> None:
@@ -186,24 +210,3 @@ def mean_applications(loaded: TaskModel | ZeroShotModel) -> float | None:
     """Return how many applications a sequence has taken on average; None for a model that does not stop early."""
     encoder = loaded.model.albert
     return encoder.applications / max(encoder.sequences, 1) if isinstance(encoder, EarlyExit) else None
-
-
-def bundled_text(
-    tokenizer: AlbertTokenizer, config: AlbertConfig, *, texts: int | None = None, tokens: int = 128
-) -> list[TokenBatch]:
-    """Return some pages of public-domain prose as batches of token ids.
-
-    Args:
-        tokenizer: Of the model.
-        config: Its positions bound a text's length.
-        texts: How many; None for all.
-        tokens: To which each text is cut.
-    """
-    lines = (resources.files("litebert.resources") / "calibration.txt").read_text(encoding="utf-8").splitlines()[:texts]
-    longest = min(tokens, config.max_position_embeddings)
-    encoded = [[(list(e.ids), list(e.type_ids))] for e in tokenizer.encode_batch(lines, max_length=longest)]
-    examples = [Example(windows=tuple(windows), target=None) for windows in encoded]
-    return [
-        (batch["input_ids"], batch["attention_mask"], batch["token_type_ids"])
-        for _, batch in inference_batches(examples, pad_id=tokenizer.pad_id, tokens=2048)
-    ]

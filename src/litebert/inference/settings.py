@@ -15,10 +15,13 @@ class EngineSettings(Settings):
     """How a loaded model answers. Field docstrings become the configuration reference."""
 
     precision: Precision = "auto"
-    """fp32: exact; bf16: products and states in bfloat16; int8: for CPUs, with ranges learnt from bundled text; auto: bf16 where the
+    """fp32: exact; bf16: products and states in bfloat16; int8: for CPUs, with ranges learnt from text (a processor without the
+    instructions takes the next more exact one it has, and says so); auto: bf16 where the
     machine multiplies it, the model is wide enough to gain, and its states stay within 3% of fp32 on bundled text; else fp32."""
     backend: Literal["torch", "openvino", "onnxruntime"] = "torch"
     """What computes the encoder on a CPU: our own packed blocks in PyTorch, or another runtime (the extra ``export``)."""
+    calibration: str | None = None
+    """For int8: file of texts like those that will be read, labelled or not, to learn the ranges from; None: bundled prose."""
     depth: int | None = Field(default=None, gt=0)
     """Applications of the shared block; fewer are faster. None: as many as the model was trained with."""
     patience: int | None = Field(default=None, gt=0)
@@ -30,7 +33,8 @@ class EngineSettings(Settings):
     tokens: int = Field(default=4096, gt=0)
     """Tokens computed in one pass; an input longer than that is computed alone."""
     window: int = Field(default=2048, gt=0)
-    """Records that are read ahead and computed in order of length; answers come in the order of the input."""
+    """Records that are read ahead and computed in order of length; answers come in the order of the input. 1: each record is answered
+    before the next is read."""
     deterministic: bool = False
     """Compute every input alone, so that an answer does not depend, not even in its last digit, on what else was asked."""
     threads: int | None = Field(default=None, gt=0)

@@ -30,7 +30,7 @@ def windows_of(
         records: Any number; at most two windows are in memory at once.
         passes: How the model is run.
         options: Of the task.
-        window: Records that are sorted by length together.
+        window: Records that are sorted by length together; 1 answers each before the next is read.
         threads: Of the computation.
 
     Yields:
@@ -41,6 +41,12 @@ def windows_of(
     def read() -> list[Record]:
         return list(islice(source, window))
 
+    if window == 1:
+        for record in source:
+            with computing(threads):
+                answers = loaded.prepare([record], options)(passes)
+            yield [record], answers
+        return
     with ThreadPoolExecutor(1, thread_name_prefix="tokenise") as pool:
         chunk = read()
         ahead: Future[Work] = pool.submit(loaded.prepare, chunk, options)

@@ -66,7 +66,7 @@ class PackedLinear:
         if self.fused:
             part = rows_at_once(x.shape[0], self.dtype)
             if part < x.shape[0]:
-                pairs = zip(x.split(part), residual.split(part), strict=True)
+                pairs = zip(torch.split(x, part), torch.split(residual, part), strict=True)
                 return torch.cat([_mkldnn()._linear_pointwise.binary(*p, self.weight, self.bias, "add") for p in pairs])
             out: Tensor = _mkldnn()._linear_pointwise.binary(x, residual, self.weight, self.bias, "add")
             return out

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
 
 from torch import Tensor
 
 from litebert.inference.engine.calibration import TokenBatch
 from litebert.inference.export.subject import Subject
-from litebert.inference.loading import bundled_text
-from litebert.tasks.examples import Example, TextSettings, WindowCount, encode_records, inference_batches
-from litebert.tasks.records import iter_records, parse_columns
+from litebert.inference.texts import bundled_text, text_of_file
 
-CALIBRATED = 512
-"""Records of a file that are read."""
-_TOKENS = 2048
 _HELD_OUT = 8
 """One row in so many is not calibrated with but judged on."""
 
@@ -27,7 +21,7 @@ def calibration_batches(
 
     Args:
         subject: The model.
-        path: File of records, of which the first ``CALIBRATED`` are read; None for bundled prose.
+        path: File of records, see ``text_of_file``; None for bundled prose.
         columns: As on the command line.
         texts: Of the bundled prose; None for all.
 
@@ -36,17 +30,7 @@ def calibration_batches(
     """
     if path is None:
         return bundled_text(subject.tokenizer, subject.config, texts=texts)
-    found = iter_records(
-        path, columns=parse_columns(columns) if columns else None, labels_required=False, ignore_labels=True
-    )
-    records = list(islice(found, CALIBRATED))
-    settings = TextSettings(max_length=subject.max_length)
-    windows = encode_records(records, subject.tokenizer, settings, count=WindowCount(), limit=1)
-    examples = [Example(windows=one, target=None) for one in windows]
-    return [
-        (batch["input_ids"], batch["attention_mask"], batch["token_type_ids"])
-        for _, batch in inference_batches(examples, pad_id=subject.tokenizer.pad_id, tokens=_TOKENS)
-    ]
+    return text_of_file(path, subject.tokenizer, columns=columns, max_length=subject.max_length)
 
 
 def held_out(batches: Sequence[TokenBatch]) -> tuple[list[TokenBatch], list[TokenBatch]]:
