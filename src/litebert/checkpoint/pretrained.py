@@ -103,10 +103,14 @@ class Pretrained(nn.Module):
         device: str | torch.device = "cpu",
     ) -> Self:
         """Build the network for what was read; arguments as in ``from_pretrained``."""
-        model = cls(source.config, attention=attention)
-        if source.origin != "random":
+        if source.origin == "random":
+            model = cls(source.config, attention=attention)
+        else:
+            with albert.without_drawing():
+                model = cls(source.config, attention=attention)
             report = source.into(model)
             report.check(strict=strict)
+            _draw_missing(model, source.config, report)
             model.load_report = report
             if report.new_parts:
                 logger.warning("%s", report.summary())
@@ -163,6 +167,12 @@ class Pretrained(nn.Module):
             bias = head.bias.new_zeros(vocab_size)
             bias[:kept] = head.bias.detach()[:kept]
             head.bias = nn.Parameter(bias)
+
+
+def _draw_missing(model: nn.Module, config: AlbertConfig, report: LoadReport) -> None:
+    prefix, loaded = "" if hasattr(model, "albert") else "albert.", set(report.loaded)
+    tensors = model.state_dict(keep_vars=True).items()
+    albert.initialise(model, config, keep={id(tensor) for name, tensor in tensors if prefix + name in loaded})
 
 
 class AlbertModel(Pretrained, albert.AlbertModel):

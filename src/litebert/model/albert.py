@@ -8,7 +8,9 @@ width, A heads, D = H / A. The block works on (B, T, H), or on (N, H) when the b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import cast
 
 import torch
@@ -301,19 +303,35 @@ def starts(sequence_ids: Tensor) -> Tensor:
     return (sequence_ids != before) & (sequence_ids > 0)
 
 
-def initialise(module: nn.Module, config: AlbertConfig) -> None:
+_draws: ContextVar[bool] = ContextVar("draws", default=True)
+
+
+@contextmanager
+def without_drawing() -> Iterator[None]:
+    """Build networks whose values will all be replaced, or given by ``initialise`` afterwards: until then they mean nothing."""
+    token = _draws.set(False)
+    try:
+        yield
+    finally:
+        _draws.reset(token)
+
+
+def initialise(module: nn.Module, config: AlbertConfig, *, keep: Collection[int] = ()) -> None:
     """Draw matrices from a normal truncated at two deviations, zero the biases, set layer norms to identity (checklist A16).
 
     Args:
         module: Changed in place; the padding row of the embedding is drawn like any other, as in Google's code.
         config: For ``initializer_range``.
+        keep: ``id`` of parameters that stay as they are.
     """
     std = config.initializer_range
-    for part in module.modules():
-        if isinstance(part, nn.Linear | nn.Embedding):
-            nn.init.trunc_normal_(part.weight, std=std, a=-2 * std, b=2 * std)
-        if isinstance(part, nn.Linear) and part.bias is not None:
-            nn.init.zeros_(part.bias)
-        if isinstance(part, nn.LayerNorm):
-            nn.init.ones_(part.weight)
-            nn.init.zeros_(part.bias)
+    for part in module.modules() if _draws.get() else ():
+        for name, parameter in part.named_parameters(recurse=False):
+            if id(parameter) in keep:
+                continue
+            if name == "weight" and isinstance(part, nn.LayerNorm):
+                nn.init.ones_(parameter)
+            elif name == "weight":
+                nn.init.trunc_normal_(parameter, std=std, a=-2 * std, b=2 * std)
+            else:
+                nn.init.zeros_(parameter)

@@ -10,7 +10,9 @@ from safetensors.torch import load_file, save_file
 
 from litebert.checkpoint import pretrained
 from litebert.checkpoint.huggingface import foreign_state, is_hugging_face_folder, read_hugging_face
+from litebert.config import AlbertConfig
 from litebert.errors import CheckpointError, ConfigError, LitebertError
+from litebert.model.albert import without_drawing
 from tests.unit.model.test_albert import ids, noisy, tiny
 
 WORD = "albert.embeddings.word_embeddings.weight"
@@ -488,3 +490,30 @@ def test_stored_in_half_and_loaded_in_full(model, tmp_path):
     from transformers import AlbertForPreTraining as Theirs
 
     assert next(Theirs.from_pretrained(tmp_path).parameters()).dtype == torch.float32
+
+
+def test_parts_that_no_file_has_are_drawn(tmp_path):
+    config = AlbertConfig(
+        vocab_size=300,
+        embedding_size=64,
+        hidden_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=256,
+    )
+    body = pretrained.AlbertModel(config)
+    torch.nn.init.constant_(body.pooler.bias, 7.0)
+    body.save_pretrained(tmp_path)
+    loaded = pretrained.AlbertForPreTraining.from_pretrained(tmp_path, strict=False)
+    assert all(torch.equal(a, b) for a, b in zip(body.parameters(), loaded.albert.parameters(), strict=True))
+    head = loaded.predictions
+    for weight in (head.dense.weight, loaded.sentence_order.weight):
+        assert 0.01 < float(weight.std()) < 0.025 and float(weight.abs().max()) <= 0.04
+    assert torch.equal(head.norm.weight, torch.ones(64))
+    for bias in (head.bias, head.dense.bias, head.norm.bias, loaded.sentence_order.bias):
+        assert not bias.any()
+    again = pretrained.AlbertForPreTraining.from_pretrained(tmp_path, strict=False)
+    assert not torch.equal(again.predictions.dense.weight, head.dense.weight)
+    with without_drawing():
+        pass
+    assert float(pretrained.AlbertModel(config).pooler.weight.std()) > 0.01
