@@ -75,7 +75,8 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_overrides(assignments: Iterable[str]) -> dict[str, Any]:
-    """Turn ``["training.learning_rate=1e-4"]`` into nested tables; values are read as TOML, else taken as strings.
+    """Turn ``["training.learning_rate=1e-4"]`` into nested tables; values are read as TOML, ``null`` is None, and
+    what else there is are strings.
 
     Raises:
         ConfigError: No equals sign.
@@ -90,7 +91,7 @@ def parse_overrides(assignments: Iterable[str]) -> dict[str, Any]:
         try:
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
-            value = text
+            value = None if text.strip() == "null" else text
         nested: Any = value
         for part in reversed(key.strip().split(".")):
             nested = {part: nested}
