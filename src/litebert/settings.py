@@ -75,8 +75,9 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_overrides(assignments: Iterable[str]) -> dict[str, Any]:
-    """Turn ``["training.learning_rate=1e-4"]`` into nested tables; values are read as TOML, ``null`` is None, and
-    what else there is are strings.
+    """Turn ``["training.learning_rate=1e-4"]`` into nested tables.
+
+    Values are read as TOML; ``null`` is None, and everything else a string.
 
     Raises:
         ConfigError: No equals sign.

@@ -30,8 +30,8 @@ def test_wrong_values_are_refused_by_name(data, word):
 
 
 def test_overrides():
-    assert parse_overrides(["a.b=1", "a.c=x y", "d=[1, 2]", "a.e=true", "f=1e-4"]) == {
-        "a": {"b": 1, "c": "x y", "e": True}, "d": [1, 2], "f": 1e-4,
+    assert parse_overrides(["a.b=1", "a.c=x y", "d=[1, 2]", "a.e=true", "f=1e-4", "g=null"]) == {
+        "a": {"b": 1, "c": "x y", "e": True}, "d": [1, 2], "f": 1e-4, "g": None,
     }  # fmt: skip
     with pytest.raises(ConfigError, match=r"a\.b=value"):
         parse_overrides(["nonsense"])
