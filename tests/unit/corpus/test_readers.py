@@ -6,12 +6,14 @@ import json
 import lzma
 import tracemalloc
 from collections import Counter
+from dataclasses import replace
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from litebert.corpus.reading.inputs import unpacked_size
 from litebert.corpus.reading.readers import ReadSettings, Span, list_inputs, nothing_read, read_documents, spans
 from litebert.corpus.reading.web_pages import page_text
 from litebert.errors import ConfigError, DataError, MachineError
@@ -93,6 +95,10 @@ def test_urls_are_listed_and_read(tmp_path):
             ("memory:///corpus/deep/b.jsonl.gz", "jsonl", True),
         ]
         assert list_inputs(["memory://corpus/*.txt"]) == found[:1]
+        assert list_inputs(["memory://corpus/**"]) == found
+        assert [file.url for file in list_inputs(["memory://corpus/.c/*.txt"])] == ["memory:///corpus/.c/hidden.txt"]
+        for file in found:
+            assert unpacked_size(replace(file, size=0), 10) == unpacked_size(file, 1 << 20)  # the server does not tell
         parts = [
             document.text
             for file in found

@@ -132,9 +132,16 @@ def read_head(file: InputFile, size: int) -> bytes:
 
 
 def unpacked_size(file: InputFile, probe: int) -> int:
-    """Return about how many bytes a file has once it is unpacked, judging by what its first ``probe`` stored bytes give."""
-    if not file.compression:
+    """Return about how many bytes a file has once it is unpacked, judging by what its first ``probe`` stored bytes give.
+
+    A file whose server does not tell its size is read to the end.
+    """
+    if not file.compression and file.size:
         return file.size
+    if not file.size:
+        with open_stream(file) as stream, suppress(*DAMAGE):
+            return sum(len(block) for block in iter(lambda: stream.read1(_BLOCK), b""))
+        return 0
     size = at = 0
     with (
         open_stream(replace(file, compression=None)) as stored,
@@ -216,7 +223,7 @@ def _remote(given: str) -> Iterator[InputFile]:
     web = given.startswith(("http://", "https://"))
     try:
         if "*" in given or (not web and _MAGIC & set(given)):
-            names = [name for name in fs.glob(path) if fs.isfile(name)]
+            names = [name for name in fs.glob(path) if _hidden(name) <= _hidden(path) and fs.isfile(name)]
         elif web or fs.isfile(path):
             yield _named(given, int(fs.info(path).get("size") or 0))
             return
@@ -227,6 +234,10 @@ def _remote(given: str) -> Iterator[InputFile]:
         raise DataError(
             f"{given} cannot be read: {error}", hint="Check the address and the access to it.", path=given
         ) from error
+
+
+def _hidden(path: str) -> set[str]:
+    return {part for part in path.split("/") if part.startswith(".")}
 
 
 def _file_system(url: str) -> tuple[Any, str]:
