@@ -102,6 +102,16 @@ def expected_exit(by_depth, row, task, patience):
     return len(by_depth) - 1
 
 
+@pytest.fixture(params=[1, 2])
+def threads(request):
+    """As many, so that the batch is computed whole or in shares."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("patience", [1, 9])
 @pytest.mark.parametrize(("task", "outputs"), [(SINGLE, 3), (MULTI, 3), (VALUE, 1)])
 def test_each_sequence_leaves_when_its_answer_has_stood(task, outputs, patience):

@@ -8,6 +8,7 @@ Legend: B sequences, S those that are left, N their tokens, H hidden width.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from litebert.errors import UsageError
 from litebert.inference.engine.encoder import PackedEncoder
+from litebert.inference.engine.lanes import in_shares
 from litebert.model.outputs import EncoderOutput
 
 Stands = Callable[[Tensor, Tensor], Tensor]
@@ -55,17 +57,29 @@ class EarlyExit(nn.Module):
         **unsupported: Any,
     ) -> EncoderOutput:
         """Encode a batch; as ``PackedEncoder``, each sequence at the depth where it stopped."""
+        compute = partial(self._until_sure, **unsupported)
+        parts = in_shares(compute, input_ids, attention_mask, token_type_ids, position_ids)
+        pooled = torch.cat([part for part, _ in parts])
+        self.sequences += len(pooled)
+        self.applications += sum(applications for _, applications in parts)
+        return EncoderOutput(last_hidden_state=pooled[:, None], pooler_output=pooled)
+
+    def _until_sure(
+        self, input_ids: Tensor | None, attention_mask: Tensor | None, token_type_ids: Tensor | None, position_ids: Tensor | None,
+        **unsupported: Any,
+    ) -> tuple[Tensor, int]:  # fmt: skip
+        """Return the pooled first tokens of some rows (B, H), and how many applications they took together."""
         x, layout = self.encoder.begin(input_ids, attention_mask, token_type_ids, position_ids, **unsupported)
         depth = self.encoder.depth or self.config.num_hidden_layers
         pooled = torch.empty(layout.shape[0], self.config.hidden_size)
         left = layout.order  # which sequence stands at each place
         before: Tensor | None = None
         stood = torch.zeros(len(left), dtype=torch.int64)
-        self.sequences += len(left)
+        applications = 0
         for layer in range(depth):
             last = layer == depth - 1
             x = self.encoder.run_layer(x, layout, layer, depth, last=last)
-            self.applications += len(left)
+            applications += len(left)
             first = (x if last else x.index_select(0, layout.firsts)).float()
             found = torch.tanh(self.encoder.pooler(first))
             pooled[left] = found  # overwritten as long as the sequence stays
@@ -82,4 +96,4 @@ class EarlyExit(nn.Module):
                     break
                 layout, tokens = layout.without(~stays)
                 x = x.index_select(0, tokens)
-        return EncoderOutput(last_hidden_state=pooled[:, None], pooler_output=pooled)
+        return pooled, applications

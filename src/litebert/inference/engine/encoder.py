@@ -6,6 +6,7 @@ Legend: B sequences, T positions, N real tokens, E embedding width, H hidden wid
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Protocol, cast
 
 import torch
@@ -13,11 +14,10 @@ from torch import Tensor, nn
 
 from litebert.config import AlbertConfig
 from litebert.errors import ConfigError
-from litebert.inference.engine.lanes import shares, side_by_side
+from litebert.inference.engine.lanes import in_shares
 from litebert.inference.engine.linear import PackedLinear
 from litebert.inference.engine.tokens import TokenLayout
 from litebert.model.albert import AlbertModel, Block
-from litebert.model.attention import usable_mask
 from litebert.model.outputs import EncoderOutput
 
 
@@ -73,23 +73,10 @@ class PackedEncoder(nn.Module):
         Raises:
             ConfigError: A sequence is longer than ``max_position_embeddings``, or an argument only ``AlbertModel`` takes.
         """
-        inputs = (input_ids, attention_mask, token_type_ids, position_ids)
-
-        def share(rows: slice) -> Tensor:
-            part = (None if x is None else x[rows if len(x) > 1 else slice(None)] for x in inputs)
-            return self._last_states(*part, **unsupported)
-
-        parts = side_by_side(share, self._shares(input_ids, attention_mask))
+        compute = partial(self._last_states, **unsupported)
+        parts = in_shares(compute, input_ids, attention_mask, token_type_ids, position_ids)
         states = parts[0] if len(parts) == 1 else torch.cat(parts)
         return EncoderOutput(last_hidden_state=states, pooler_output=torch.tanh(self.pooler(states[:, 0])))
-
-    @staticmethod
-    def _shares(input_ids: Tensor | None, attention_mask: Tensor | None) -> list[slice]:
-        if input_ids is None or input_ids.device.type != "cpu":
-            return [slice(None)]
-        batch, length = input_ids.shape
-        mask = usable_mask(attention_mask)
-        return shares([length] * batch if mask is None else mask.sum(dim=-1).tolist(), torch.get_num_threads())
 
     def _last_states(
         self, input_ids: Tensor | None, attention_mask: Tensor | None, token_type_ids: Tensor | None, position_ids: Tensor | None,

@@ -14,6 +14,9 @@ from itertools import accumulate, pairwise
 from typing import TypeVar
 
 import torch
+from torch import Tensor
+
+from litebert.model.attention import usable_mask
 
 T = TypeVar("T")
 
@@ -60,8 +63,6 @@ def side_by_side(compute: Callable[[slice], T], cuts: Sequence[slice]) -> list[T
     Returns:
         The results in order.
     """
-    if len(cuts) == 1:
-        return [compute(cuts[0])]
     threads, inference, gradients = torch.get_num_threads(), torch.is_inference_mode_enabled(), torch.is_grad_enabled()
     each = threads // len(cuts)
 
@@ -75,6 +76,31 @@ def side_by_side(compute: Callable[[slice], T], cuts: Sequence[slice]) -> list[T
         return list(_pool().map(one, cuts))
     finally:
         torch.set_num_threads(threads)  # it is also what threads to come begin with
+
+
+def in_shares(
+    compute: Callable[..., T], input_ids: Tensor | None, attention_mask: Tensor | None, *others: Tensor | None
+) -> list[T]:
+    """Compute a batch in shares of its rows where that pays, on a CPU.
+
+    Args:
+        compute: Called with the same rows of all inputs.
+        input_ids: (B, T).
+        attention_mask: (B, T), or None.
+        others: (B, T), (1, T) or None.
+
+    Returns:
+        The results in the order of the rows; one where the batch is not shared out.
+    """
+    if input_ids is None or input_ids.device.type != "cpu":
+        return [compute(input_ids, attention_mask, *others)]
+    batch, length = input_ids.shape
+    mask = usable_mask(attention_mask)
+    cuts = shares([length] * batch if mask is None else mask.sum(dim=-1).tolist(), torch.get_num_threads())
+    if len(cuts) == 1:
+        return [compute(input_ids, attention_mask, *others)]
+    inputs = (input_ids, attention_mask, *others)
+    return side_by_side(lambda cut: compute(*(x if x is None or len(x) == 1 else x[cut] for x in inputs)), cuts)
 
 
 @cache
