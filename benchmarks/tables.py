@@ -137,7 +137,7 @@ def inference() -> list[str]:
     first = data["first_answer"]
     lines.append(
         f"\nA fresh process answers its first text after {first['seconds']:.1f} seconds (import, load, one sentence; fp32) "
-        f"and takes {first['peak_mb']} MB at most."
+        f"and takes {first['peak_mb']} MB at most.\n"
     )
     return lines
 
