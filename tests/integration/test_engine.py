@@ -227,7 +227,11 @@ def test_ten_megabytes_are_one_text(pipe):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stream_that_is_killed_has_written_what_it_answered(loud, number):
-    command = [sys.executable, "-m", "litebert", "predict", str(loud), "-", "--window", "1"]
+    heed = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # a shell's background jobs ignore it
+    )
+    code = f"{heed}; from litebert.__main__ import main; main()"
+    command = [sys.executable, "-c", code, "predict", str(loud), "-", "--window", "1"]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for text in ("a great film", "so sad", "fine"):
         child.stdin.write(text + "\n")
