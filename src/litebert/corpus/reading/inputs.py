@@ -136,12 +136,12 @@ def unpacked_size(file: InputFile, probe: int) -> int:
 
     A file whose server does not tell its size is read to the end.
     """
-    if not file.compression and file.size:
-        return file.size
     if not file.size:
         with open_stream(file) as stream, suppress(*DAMAGE):
             return sum(len(block) for block in iter(lambda: stream.read1(_BLOCK), b""))
         return 0
+    if not file.compression:
+        return file.size
     size = at = 0
     with (
         open_stream(replace(file, compression=None)) as stored,

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from litebert.errors import ConfigError, UsageError, nearest
+from litebert.errors import UsageError, nearest
 from litebert.inference.backends.sessions import Session, check_backend, open_graph
-from litebert.inference.engine.encoder import check_length
+from litebert.inference.engine.encoder import checked_ids
 from litebert.inference.engine.ranges import BlockRanges
 from litebert.inference.graph.network import INPUTS, network_graph
 from litebert.inference.graph.products import Int8Plan
@@ -87,11 +87,8 @@ class RuntimeEncoder(nn.Module):
         Raises:
             ConfigError: A sequence is longer than ``max_position_embeddings``, or an argument only ``AlbertModel`` takes.
         """
-        asked = [name for name, value in unsupported.items() if value is not None and value is not False]
-        if asked or input_ids is None:
-            raise ConfigError(f"a runtime's encoder takes token ids and no {asked[0] if asked else 'embeddings'}")
+        input_ids = checked_ids(input_ids, unsupported, self.config, "a runtime's encoder")
         batch, length = input_ids.shape
-        check_length(length, self.config)
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.to(torch.bool).to(torch.int64)
         types = torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
         places = torch.arange(length)[None] if position_ids is None else position_ids

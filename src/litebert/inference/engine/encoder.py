@@ -5,7 +5,7 @@ Legend: B sequences, T positions, N real tokens, E embedding width, H hidden wid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Protocol, cast
 
@@ -93,10 +93,7 @@ class PackedEncoder(nn.Module):
         **unsupported: Any,
     ) -> tuple[Tensor, TokenLayout]:  # fmt: skip
         """Return the (N, H) states before the first block, and how the tokens lie; arguments and errors as in ``forward``."""
-        asked = [name for name, value in unsupported.items() if value is not None and value is not False]
-        if asked or input_ids is None:
-            raise ConfigError(f"the fast encoder takes token ids and no {asked[0] if asked else 'embeddings'}")
-        check_length(input_ids.shape[1], self.config)
+        input_ids = checked_ids(input_ids, unsupported, self.config, "the fast encoder")
         layout = TokenLayout.of((input_ids.shape[0], input_ids.shape[1]), attention_mask, input_ids.device)
         return self._embed(layout, input_ids, token_type_ids, position_ids), layout
 
@@ -131,10 +128,25 @@ class PackedEncoder(nn.Module):
         return x
 
 
-def check_length(length: int, config: AlbertConfig) -> None:
-    """Raise ConfigError for a sequence longer than the position table."""
+def checked_ids(input_ids: Tensor | None, unsupported: Mapping[str, Any], config: AlbertConfig, encoder: str) -> Tensor:
+    """Return the token ids of a call, if it asks for nothing that only ``AlbertModel`` does.
+
+    Args:
+        input_ids: (B, T), or None.
+        unsupported: Further arguments by name; None and False ask for nothing.
+        config: For the length of the position table.
+        encoder: Who says it.
+
+    Raises:
+        ConfigError: It does, there are no ids, or a sequence is longer than the position table.
+    """
+    asked = [name for name, value in unsupported.items() if value is not None and value is not False]
+    if asked or input_ids is None:
+        raise ConfigError(f"{encoder} takes token ids and no {asked[0] if asked else 'embeddings'}")
+    length = input_ids.shape[1]
     if length > config.max_position_embeddings:
         raise ConfigError(
             f"a sequence of {length} tokens exceeds max_position_embeddings={config.max_position_embeddings}",
             hint="Cut or window the text before the model; the tokenizer's encode_windows does it.",
         )
+    return input_ids
