@@ -190,6 +190,8 @@ def test_a_finished_trapezoid_is_made_longer(corpora, finished, tmp_path):
     before = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines() if '"train"' in line]
     assert [r["loss"] for r in rows[:18]] == [r["loss"] for r in before[:18]]
     assert rows[20]["learning_rate"] == 0.002 > before[20]["learning_rate"]
+    run(*arguments(corpora, out, "--steps", "32", "--resume"))
+    assert json.loads((out / "run.json").read_text())["settings"]["training"]["steps"] == 32
 
 
 def test_continued_pretraining_starts_from_the_model(corpora, finished, tmp_path):

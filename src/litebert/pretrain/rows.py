@@ -19,6 +19,9 @@ from litebert.pretrain.masking import Int, Masker, MaskingRules
 IGNORED = -100
 """Label of what carries no loss."""
 
+LEFT_OUT = 0.1
+"""Share of the pieces that a repeated segment lacks."""
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -114,6 +117,23 @@ def make_sequence(
         a, b = b, a
     keep_a, keep_b = truncated(a.size, b.size, limit)
     return Segments(cut(a, keep_a, random), cut(b, keep_b, random), IN_ORDER if kind == IN_ORDER else 1)
+
+
+def repeated(sequence: Segments, random: np.random.Generator) -> Segments:
+    """Return half of a sequence's room filled from its longer segment, and the rest with the same again, some pieces left out.
+
+    The two copies differ in length and begin at no fixed distance, so that what is masked in one is found by its neighbours, not its place.
+
+    Args:
+        sequence: With two segments.
+        random: Source of all draws.
+    """
+    longer = max(sequence.first, sequence.second, key=len)
+    first = cut(longer, (sequence.first.size + sequence.second.size) // 2, random)
+    second = first[random.random(first.size) >= LEFT_OUT]
+    if random.random() < 0.5:
+        first, second = second, first
+    return Segments(first, second, IGNORED) if first.size and second.size else sequence
 
 
 def _pieces(shard: Shard, first: int, last: int) -> Int:

@@ -48,7 +48,7 @@ def pretrain(
         settings: Resolved, see ``settings.with_defaults``.
         out: Run folder; it becomes the model folder too.
         resume: Go on with the run that is there.
-        extend: Go on with it, longer, from the state before the learning rate decayed.
+        extend: Go on with it, longer, from the state before the learning rate decayed, if it has.
         force: Replace the run that is there.
         progress: Show a progress line on a terminal.
 
@@ -73,7 +73,11 @@ def pretrain(
             for warning in prepared.warnings:
                 tracker.say(f"warning: {warning}")
             trainer = _trainer(prepared, model, device, tracker, folder, held_out, processes)
-            outcome = trainer.run(resume=resume, extend=extend)
+            if extend:
+                trainer.extend()
+                if processes.is_main:
+                    folder.take_over(prepared.settings.model_dump(mode="json"))
+            outcome = trainer.run(resume=resume or extend)
         model = _whole_model(prepared, model, trainer, device)
         result = _concluded(prepared, model, folder, outcome, held_out) if processes.is_main else None
         return cast(PretrainResult, processes.first(result))  # the others wait for the files
@@ -155,8 +159,8 @@ def _open(
     if processes.is_main:
         RunFolder(
             out, settings.model_dump(mode="json"), resume=resume or extend, force=force, data=provenance(prepared),
-            machine_fields=("device", "workers", "compile", "training.parallel", *(EXTENDABLE if extend else ())),
-            launch=launch_name(),
+            machine_fields=("device", "workers", "compile", "training.parallel"),
+            changeable=EXTENDABLE if extend else (), launch=launch_name(),
         )  # fmt: skip
     processes.wait()
     return RunFolder.opened(out)

@@ -21,7 +21,7 @@ from litebert.errors import DataError
 from litebert.pretrain.chunks import IN_ORDER, SWAPPED, Chunks, pack_rows, plan_chunks
 from litebert.pretrain.examples import ExampleSettings
 from litebert.pretrain.masking import Int, Masker, as_generator
-from litebert.pretrain.rows import IGNORED, Frame, Rows, Segments, assemble, make_sequence
+from litebert.pretrain.rows import IGNORED, Frame, Rows, Segments, assemble, make_sequence, repeated
 
 SHARDS, ROWS, BLOCK = 102, 103, 104
 """Purposes of random generators."""
@@ -167,7 +167,7 @@ class RowStream:
 
     def _sequences(self, number: int, random: np.random.Generator, *, ordered: bool) -> list[Segments]:
         shard, row, chunks = self._find(number)
-        shards = self.corpus.shards
+        shards, again = self.corpus.shards, self.settings.repeat_probability
         found = []
         for i in row.tolist():
             kind = int(chunks.kind[i])
@@ -176,6 +176,8 @@ class RowStream:
                 shards[shard], int(chunks.first[i]), int(chunks.middle[i]), int(chunks.last[i]), int(chunks.target[i]),
                 int(chunks.limit[i]), kind, random, shards,
             )  # fmt: skip
+            if again and sequence.second.size and random.random() < again:
+                sequence = repeated(sequence, random)
             found.append(sequence if ordered else Segments(sequence.first, sequence.second, IGNORED))
         return found
 

@@ -102,14 +102,14 @@ class CheckpointFolder:
         return path
 
     def load_last(self) -> dict[str, Any] | None:
-        """Return the newest state that can be read; a damaged one is passed over with a warning. None if there is none."""
+        """Return the newest state that can be read; a damaged one is passed over with a warning. None if there is none, nor one from before the decay."""
         for path in reversed(self.processes.first(self._states())):
             state = self._read(path)
             if state is not None:
                 return state
             if self.processes.is_main:
                 logger.warning("%s is damaged; going back to the checkpoint before it", path)
-        return None
+        return self.load_stable()
 
     def save_stable(self, state: Mapping[str, Any]) -> None:
         """Write the state before the learning rate decays, from which a longer run can go on."""
@@ -118,6 +118,18 @@ class CheckpointFolder:
     def load_stable(self) -> dict[str, Any] | None:
         """Return the state before the decay, None if there is none."""
         return self._read_if_there("stable", "stable.pt")
+
+    def go_back_to_stable(self) -> None:
+        """Leave the state before the decay only, as the newest one; there is one."""
+        state = self.load_stable()
+        assert state is not None
+        if self.processes.is_main:
+            for other in (*self.folder.glob("step-*"), self.folder / "best.pt"):
+                _remove(other)
+            for path in (self.folder / "stable", self.folder / "stable.pt"):
+                if path.exists():
+                    path.replace(self.folder / f"step-{state['progress']['step']:08d}{path.suffix}")
+        self.processes.wait()
 
     def save_best(self, weights: Mapping[str, Any]) -> None:
         """Write the weights of the best evaluation, which are whole."""

@@ -129,31 +129,40 @@ class Trainer:
 
     # --- Running ----------------------------------------------------------------------------------------------------
 
-    def run(self, *, resume: bool = False, extend: bool = False) -> Progress:
+    def extend(self) -> None:
+        """Make the state before the learning rate decayed the one that ``run`` resumes; for a run that has been made longer.
+
+        A run whose learning rate has not decayed goes on from where it is.
+
+        Raises:
+            RunError: Its learning rate has decayed, and there is no state from before.
+        """
+        if self.checkpoints.load_stable() is not None:  # it can be read
+            self.checkpoints.go_back_to_stable()
+            return
+        state = self.checkpoints.load_last()
+        if state is not None and (self.settings.schedule != "trapezoid" or state["optimizer"] is None):
+            raise RunError(
+                "the run has no state from before its learning rate decayed, so it cannot be made longer",
+                hint="Only a run with training.schedule=trapezoid can be made longer; --resume finishes a run.",
+                path=self.checkpoints.folder,
+            )
+
+    def run(self, *, resume: bool = False) -> Progress:
         """Train to the end, and leave the best (or last) weights in the model.
 
         Args:
             resume: Go on from the newest readable checkpoint, if there is one.
-            extend: Go on from the state before the learning rate decayed, if there is one; for a run that has been made longer.
 
         Raises:
             Interrupted: Ctrl-C or SIGTERM; the state is saved.
             RunError: The loss stopped being a number and no restart was left.
         """
-        stable = self.checkpoints.load_stable() if extend else None
-        if extend and stable is None and not resume and self.checkpoints.load_last() is not None:
-            raise RunError(
-                "the run has no state from before its learning rate decayed, so it cannot be made longer",
-                hint="Only a run with training.schedule=trapezoid that reached its decay has one; --resume finishes a run.",
-                path=self.checkpoints.folder,
-            )
-        state = self.checkpoints.load_last() if resume and stable is None else stable
+        state = self.checkpoints.load_last() if resume else None
         if state is None:
             self.checkpoints.clear()
         else:
             self._restore(state)
-            if state is stable:  # the states of the decay are of no more use, and newer than what follows
-                self.checkpoints.keep_only(self.checkpoints.save(self.progress.step, state))
         if self.processes.is_main:
             self.tracker.metrics.rewind(self.seed, self.progress.step if state else -1, self.progress.restarts)
         with stop_signals(self._on_signal):

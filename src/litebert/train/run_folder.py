@@ -34,6 +34,7 @@ class RunFolder:
         force: Remove what an earlier run left, and only that; the files of somebody else are never removed.
         data: Records and sha256 by split; a run is not resumed on other data.
         machine_fields: Settings that may differ on resume.
+        changeable: Settings that may differ, too, and become the run's own with ``take_over``.
         launch: Name of the launch that may go on with the run by itself, see ``was_begun_by``.
 
     Raises:
@@ -44,7 +45,7 @@ class RunFolder:
     def __init__(
         self, path: str | Path, settings: Mapping[str, Any], *, resume: bool = False, force: bool = False,
         data: Mapping[str, Any] | None = None, machine_fields: tuple[str, ...] = ("device",),
-        launch: str | None = None,
+        changeable: tuple[str, ...] = (), launch: str | None = None,
     ) -> None:  # fmt: skip
         self.path = Path(path)
         self.run_file = self.path / "run.json"
@@ -53,7 +54,7 @@ class RunFolder:
         occupied = self.path.is_dir() and any(self.path.iterdir())
         held = {"settings": dict(settings), "data": dict(data or {})}
         if occupied and resume and self.run_file.is_file():
-            self._check_same(held, machine_fields)
+            self._check_same(held, (*machine_fields, *changeable))
             return
         if occupied and not force:
             raise UsageError(
@@ -73,6 +74,11 @@ class RunFolder:
         folder.path = Path(path)
         folder.run_file = folder.path / "run.json"
         return folder
+
+    def take_over(self, settings: Mapping[str, Any]) -> None:
+        """Make changed settings the run's own, so that it is resumed with them from now on."""
+        run = json.loads(self.run_file.read_text(encoding="utf-8"))
+        files.write_json(self.run_file, {**run, "settings": dict(settings)})
 
     def _remove_ours(self) -> None:
         if not self.run_file.is_file():

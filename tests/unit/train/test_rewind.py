@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from litebert.errors import RunError
+from litebert.errors import Interrupted, RunError
 from litebert.train.guardian import Guardian
 from litebert.train.loop import EvaluationResult, Objective, Trainer
 from litebert.train.settings import TrainingSettings
@@ -277,14 +277,16 @@ def test_a_longer_run_goes_on_from_before_the_decay(tmp_path, optimizer):
     straight = trained(tmp_path / "a", 80, optimizer=optimizer, ema=0.9)
     short = trained(tmp_path / "b", 40, optimizer=optimizer, ema=0.9)
     longer = trainer(tmp_path / "b", steps=80, optimizer=optimizer, ema=0.9, **TRAPEZOID)
-    longer.run(extend=True)
+    longer.extend()
+    longer.run(resume=True)
     assert min(longer.batches.asked) == 31, "steps before the decay are not made again"
     assert torch.equal(weights(longer.model), weights(straight.model))
     assert not torch.equal(weights(longer.model), weights(short.model))
     rates = [[r["learning_rate"] for r in rows(t, "train")] for t in (straight, longer)]
     assert rates[0] == rates[1] and len(rates[0]) == 80
     again = trainer(tmp_path / "b", steps=160, optimizer=optimizer, ema=0.9, **TRAPEZOID)
-    again.run(extend=True)
+    again.extend()
+    again.run(resume=True)
     assert min(again.batches.asked) == 61, "and once more, from before the second decay"
 
 
@@ -294,6 +296,8 @@ def test_a_longer_run_that_is_killed_resumes(tmp_path):
     trained(tmp_path / "b", 40)
     for stop in (31, 34, 45):
         killed = trainer(tmp_path / "b", steps=80, **TRAPEZOID)
+        if stop == 31:
+            killed.extend()
         step = killed._step
 
         def dying(killed=killed, step=step, stop=stop):
@@ -303,21 +307,49 @@ def test_a_longer_run_that_is_killed_resumes(tmp_path):
 
         killed._step = dying
         with pytest.raises(SystemError):
-            killed.run(extend=True)
-        resumed = trainer(tmp_path / "b", steps=80, **TRAPEZOID)
-        if stop < 45:
-            assert resumed.checkpoints.load_last()["progress"]["step"] == 31
-            assert resumed.checkpoints.load_stable() is not None
-        else:
-            resumed.run(resume=True)
-            assert torch.equal(weights(resumed.model), weights(straight.model))
+            killed.run(resume=True)
+        assert killed.checkpoints.load_last()["progress"]["step"] == (31 if stop < 45 else 40)
+    resumed = trainer(tmp_path / "b", steps=80, **TRAPEZOID)
+    resumed.run(resume=True)
+    assert torch.equal(weights(resumed.model), weights(straight.model))
+
+
+def test_a_run_that_has_not_decayed_is_made_longer_from_where_it_is(tmp_path):
+    """Lengthening it twice loses nothing, and neither does lengthening it before its end."""
+    straight = trained(tmp_path / "a", 80)
+    t = trainer(tmp_path / "b", steps=40, **TRAPEZOID)
+    step = t._step
+
+    def stopping():
+        t._stop_signal = 2 if t.progress.step == 20 else None
+        return step()
+
+    t._step = stopping
+    with pytest.raises(Interrupted):
+        t.run()
+    for _ in range(2):
+        longer = trainer(tmp_path / "b", steps=80, **TRAPEZOID)
+        longer.extend()
+    longer.run(resume=True)
+    assert min(longer.batches.asked) == 21
+    assert torch.equal(weights(longer.model), weights(straight.model))
+
+
+def test_a_run_whose_states_are_lost_falls_back_to_the_one_before_the_decay(tmp_path):
+    """Also what is found when it is killed while it is made longer."""
+    trained(tmp_path, 40)
+    (tmp_path / "checkpoints" / "step-00000040.pt").unlink()
+    t = trainer(tmp_path, steps=40, **TRAPEZOID)
+    t.run(resume=True)
+    assert min(t.batches.asked) == 31
 
 
 def test_a_longer_run_goes_back_to_what_it_went_on_from(tmp_path):
     """Not a number before its first checkpoint: the training up to the decay is not thrown away."""
     trained(tmp_path, 40)
     t = trainer(tmp_path, once_not_a_number(33), steps=80, **TRAPEZOID)
-    t.run(extend=True)
+    t.extend()
+    t.run(resume=True)
     assert (min(t.batches.asked), t.batches.asked[31], t.progress.restarts) == (31, 2, 1)
 
 
@@ -325,7 +357,7 @@ def test_a_run_without_a_state_before_its_decay_is_not_thrown_away(tmp_path):
     first = trainer(tmp_path, steps=20)
     first.run()
     with pytest.raises(RunError, match="cannot be made longer"):
-        trainer(tmp_path, steps=40).run(extend=True)
+        trainer(tmp_path, steps=40).extend()
     again = trainer(tmp_path, steps=20)
     again.run(resume=True)
     assert torch.equal(weights(again.model), weights(first.model)) and not again.batches.asked
@@ -342,7 +374,9 @@ def test_the_clock_may_skip_the_step_before_the_decay(tmp_path):
 
 def test_a_finished_longer_run_is_left_with_one_state(tmp_path):
     trained(tmp_path, 40)
-    trainer(tmp_path, steps=80, **TRAPEZOID).run(extend=True)
+    longer = trainer(tmp_path, steps=80, **TRAPEZOID)
+    longer.extend()
+    longer.run(resume=True)
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["stable.pt", "step-00000080.pt"]
 
 
