@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 
 from litebert.checkpoint.pretrained import AlbertForPreTraining, AlbertTokenizer
 from litebert.files import write_json, write_text
+from litebert.pretrain.model_card import stages, stages_table, total_training
 
 ROOT = Path(__file__).parent.parent
 MODELS = ROOT / "src" / "litebert" / "resources" / "models"
@@ -69,24 +71,22 @@ def figures(name: str, info: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def curve(run: Path, rows: int = 12) -> str:
-    """Return held-out loss and accuracies on the way, by tokens seen."""
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    seen, step, points = 0.0, 0, []
-    for line in lines:
-        if line["event"] == "train":
-            seen += line["tokens"] * (line["step"] - step)
-            step = line["step"]
-        elif line["event"] == "eval":
-            points.append(
-                (line["step"], seen, line["dev/mlm_loss"], line["dev/mlm_accuracy"], line["dev/sop_accuracy"])
-            )
+def curve(runs: list[Path], rows: int = 14) -> str:
+    """Return held-out loss and accuracies on the way, by tokens seen; a run that another one continues counts up to where that began."""
+    seen, points = 0.0, []
+    for run in runs:
+        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        step = 0
+        for line in lines:
+            if line["event"] == "train":
+                seen += line["tokens"] * (line["step"] - step)
+                step = line["step"]
+            elif line["event"] == "eval":
+                points.append((seen, line["dev/mlm_loss"], line["dev/mlm_accuracy"], line["dev/sop_accuracy"]))
     kept = points[:: max(1, len(points) // rows)]
     kept += [points[-1]] if kept[-1] is not points[-1] else []
-    table = ["| step | million tokens | masked-LM loss | accuracy | sentence order |", "|---|---|---|---|---|"]
-    return "\n".join(
-        table + [f"| {s:,} | {t / 1e6:.1f} | {loss:.3f} | {a:.3f} | {o:.3f} |" for s, t, loss, a, o in kept]
-    )
+    table = ["| million tokens | masked-LM loss | accuracy | sentence order |", "|---|---|---|---|"]
+    return "\n".join(table + [f"| {t / 1e6:.1f} | {loss:.3f} | {a:.3f} | {o:.3f} |" for t, loss, a, o in kept])
 
 
 def tasks() -> str:
@@ -111,9 +111,33 @@ def tasks() -> str:
     return "\n".join(lines)
 
 
-def card(name: str, info: dict[str, Any], model: AlbertForPreTraining, corpus: Path, run: Path) -> str:
+def recipe_of(run: Mapping[str, Any]) -> str:
+    """Tell one run's recipe in a sentence."""
+    recipe = run["recipe"]
+    training, examples, curriculum = recipe["training"], recipe["examples"], recipe["curriculum"]
+    masks = f"{examples['mask_rate']:.0%}"
+    if (final := examples["final_mask_rate"]) not in (None, examples["mask_rate"]):
+        masks += f" down to {final:.0%}"
+    parts = [
+        f"Muon {training['matrix_learning_rate']:g} on the block's matrices and AdamW {training['learning_rate']:g} elsewhere, "
+        f"a trapezoid that decays over the last {training['decay_fraction']:.0%}",
+        f"{masks} masked",
+    ]
+    if curriculum["depths"]:
+        parts.append(f"depths {curriculum['depths']} before 6")
+    if examples["single_words_until"]:
+        parts.append(f"single words before n-grams up to {examples['single_words_until']:.0%} of the run")
+    if examples["sentence_from"]:
+        parts.append(f"sentence order from {examples['sentence_from']:.0%} on")
+    if again := examples.get("repeat_probability"):
+        parts.append(f"{again:.0%} of the pairs repeated segments")
+    return "; ".join(parts)
+
+
+def card(name: str, info: dict[str, Any], model: AlbertForPreTraining, corpus: Path, runs: list[Path]) -> str:
     p = info["provenance"]
-    recipe, training, env = p["recipe"], p["training"], p["environment"]
+    training, env = total_training(p), p["environment"]
+    recipes = "\n".join(f"{number}. {recipe_of(run)}." for number, run in enumerate(stages(p), start=1))
     return f"""---
 library_name: litebert
 language: en
@@ -148,14 +172,17 @@ Fine-tuned, median and standard deviation of seeds on dev, one setting for all t
 
 ## Training
 
-{training["steps"]:,} steps, up to {recipe["training"]["batch_size"]} rows of {recipe["examples"]["length"]} positions; Muon {recipe["training"]["matrix_learning_rate"]:g} on the block's
-matrices, AdamW {recipe["training"]["learning_rate"]:g} elsewhere, a trapezoid that decays over the last {recipe["training"]["decay_fraction"]:.0%}; no dropout; bfloat16 products; depths
-{recipe["curriculum"]["depths"]} before 6; single words masked at 30%, then n-grams down to 15%; sentence order after
-{recipe["examples"]["sentence_from"]:.0%} of the run. The whole recipe is in `litebert.json`; why it is so, in the project's log. Machine: {env["processor"]}, {env["cores"]} cores.
+{stages_table(p)}
+
+No dropout; bfloat16 products; batches of 32 rows at first. The runs, one going on from the state of the other before its learning rate decayed:
+
+{recipes}
+
+Everything is in `litebert.json`; why it is so, in the project's log. Machine: {env["processor"]}, {env["cores"]} cores.
 
 On 512 held-out rows on the way, each at the depth it had then:
 
-{curve(run)}
+{curve(runs)}
 
 ## Data
 
@@ -175,6 +202,9 @@ not checked for bias. Do not let it decide about people.
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("run", type=Path)
+    parser.add_argument(
+        "--earlier", type=Path, nargs="*", default=[], help="folders with the metrics.jsonl of the runs it continues"
+    )
     parser.add_argument("--name", default="litebert-small-en")
     parser.add_argument("--vocabulary", type=Path, required=True)
     parser.add_argument("--corpus", type=Path, required=True)
@@ -185,7 +215,9 @@ def main() -> None:
     model.save_pretrained(out, stored=torch.float16)
     AlbertTokenizer.from_pretrained(arguments.vocabulary).save_pretrained(out)
     write_json(out / "litebert.json", info)
-    write_text(out / "README.md", card(arguments.name, info, model, arguments.corpus, arguments.run))
+    write_text(
+        out / "README.md", card(arguments.name, info, model, arguments.corpus, [*arguments.earlier, arguments.run])
+    )
     print(f"{out}: {sum(f.stat().st_size for f in out.iterdir()) / 1e6:.2f} MB")
 
 

@@ -173,6 +173,11 @@ def test_evaluate_blimp(call, folder, blimp):
     assert one["baseline"] == {"unigram": 0.5}  # permutations tie
     assert any("2 of the 67" in w for w in outcome.envelope["warnings"])
     shown = call("evaluate", folder, "--data", blimp, "--benchmark", "blimp", "--variant", "original")
+    scored = {}
+    for flags in ([], ["--precision", "bf16"], ["--depth", "1"]):
+        arguments = (folder, "--data", blimp, "--benchmark", "blimp", "--json", *flags)
+        scored[tuple(flags)] = call("evaluate", *arguments).envelope["data"]["blimp/original"]["paradigms"]
+    assert scored["--depth", "1"] != scored[()], "the flags of the engine are heeded"
     assert "mean of 2 paradigms" in shown.out and "ties" in shown.out and "within_word" not in shown.out
 
 
@@ -185,6 +190,9 @@ def test_evaluate_refuses(call, folder, default, model, blimp, data):
         ([folder, "--data", blimp, "--benchmark", "blimp", "--columns", "text=a"], 2, "fixed columns"),
         ([folder, "--data", data, "--benchmark", "blimp"], 3, "file of BLiMP"),
         ([model, "--data", blimp, "--benchmark", "blimp"], 3, "no masked-LM head"),
+        ([folder, "--data", blimp, "--benchmark", "blimp", "--window", "5"], 2, "--window does not go"),
+        ([folder, "--data", blimp, "--benchmark", "pretraining", "--precision", "bf16"], 2, "--precision does not go"),
+        ([folder, "--data", blimp, "--benchmark", "blimp", "--depth", "99"], 2, "exceeds the model's"),
         ([model, "--data", labelled, "--limit", "5"], 2, "--benchmark blimp"),
         ([default, "--data", labelled], 2, "was not fine-tuned"),
     ):

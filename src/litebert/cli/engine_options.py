@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 import click
+from click.core import ParameterSource
+
+from litebert.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -31,6 +34,26 @@ _FLAGS = (
     ),
     click.option("--threads", type=click.IntRange(1), help="Threads of the computation."),
 )
+
+
+def refuse_flags(context: click.Context, heeded: Collection[str], by: str) -> None:
+    """Refuse the flags that were given and mean nothing here.
+
+    Args:
+        context: Of the command.
+        heeded: Names of those that mean something.
+        by: What does not heed them.
+
+    Raises:
+        UsageError: One of the others was given.
+    """
+    for name in sorted(_names() - set(heeded)):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise UsageError(f"--{name.replace('_', '-')} does not go with {by}", hint="Leave it out.")
+
+
+def _names() -> set[str]:
+    return {str(parameter.name) for parameter in engine_options("fp32")(click.Command("any")).params}
 
 
 def engine_options(precision: str) -> Callable[[F], F]:

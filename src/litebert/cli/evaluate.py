@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from litebert.cli.engine_options import engine_options
+from litebert.cli.engine_options import engine_options, refuse_flags
 from litebert.cli.output import common_options, print_result, say, table
 
 
@@ -47,8 +47,9 @@ def command(
     """  # noqa: D301
     from litebert.cli.progress import counting
     from litebert.errors import UsageError
-    from litebert.inference.loading import engine_of, load, mean_applications
-    from litebert.tasks.benchmarks import BenchmarkCall, known_benchmark, run_benchmark
+    from litebert.inference.loading import load, mean_applications
+    from litebert.inference.stream import computing
+    from litebert.tasks.benchmarks import ENGINE, BenchmarkCall, known_benchmark, run_benchmark
     from litebert.tasks.evaluate import evaluate
     from litebert.tasks.model_folder import TaskModel
     from litebert.train.devices import choose_device
@@ -62,10 +63,13 @@ def command(
             raise UsageError(
                 f"--columns does not go with --benchmark {benchmark}", hint="Its files have fixed columns."
             )
-        with counting("evaluating", None, quiet=as_json) as progress:
-            call = BenchmarkCall(
-                model, data, place, variant=variant, limit=limit, progress=progress, prepare=engine_of(place)
-            )
+        refuse_flags(click.get_current_context(), ENGINE.get(benchmark, ()), f"--benchmark {benchmark}")
+
+        def loaded(task: str) -> Any:
+            return load(model, task=task, device=device, **engine).loaded
+
+        with counting("evaluating", None, quiet=as_json) as progress, computing(engine["threads"]):
+            call = BenchmarkCall(model, data, place, variant=variant, limit=limit, progress=progress, load=loaded)
             result = run_benchmark(benchmark, call)
         parts = [f"{title}\n{table(rows)}" for title, rows in result.tables]
         print_result("evaluate", result.data, "\n\n".join(parts), as_json=as_json, warnings=result.warnings)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from litebert.checkpoint.pretrained import Pretrained
 from litebert.config import AlbertConfig
 from litebert.errors import UsageError
 from litebert.inference.backends.encoder import runtime_encoder
@@ -199,11 +197,6 @@ def _stopping_early(loaded: TaskModel | ZeroShotModel, encoder: PackedEncoder, p
         return cast(Tensor, classifier(pooled))  # type: ignore[operator, misc]
 
     return EarlyExit(encoder, head, loaded.task.stands, patience)
-
-
-def engine_of(device: torch.device) -> Callable[[Pretrained], None] | None:
-    """Return what makes a network on a device faster with the same answers to 1e-5; None where it is fast as it is."""
-    return accelerate if device.type == "cpu" else None
 
 
 def mean_applications(loaded: TaskModel | ZeroShotModel) -> float | None:

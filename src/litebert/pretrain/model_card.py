@@ -8,7 +8,7 @@ from typing import Any
 from litebert.config import AlbertConfig
 
 
-def model_card(name: str, config: AlbertConfig, parameters: int, provenance: Mapping[str, Any]) -> str:
+def model_card(name: str, config: AlbertConfig, parameters: int, provenance: Mapping[str, Any], *, length: int) -> str:
     """Return the card.
 
     Args:
@@ -16,9 +16,10 @@ def model_card(name: str, config: AlbertConfig, parameters: int, provenance: Map
         config: Its architecture.
         parameters: Distinct ones.
         provenance: As in ``litebert.json``.
+        length: Positions that were trained.
     """
-    recipe, training, data = provenance["recipe"], provenance["training"], provenance["data"]
-    machine, length = provenance["environment"], recipe["examples"]["length"]
+    training, data = total_training(provenance), provenance["data"]
+    machine = provenance["environment"]
     figures = "\n".join(f"| {metric} | {value:.4f} |" for metric, value in provenance["metrics"].items())
     held_out = f"## Figures on held-out text\n\n| figure | value |\n|---|---|\n{figures}\n" if figures else ""
     return f"""---
@@ -47,9 +48,10 @@ Fine-tune it with `litebert finetune TASK --model PATH/TO/THIS/FOLDER ...`. The 
 {held_out}
 ## Training
 
-{training["tokens"]:,} tokens in {training["steps"]:,} steps of {recipe["training"]["batch_size"]} rows of {length} positions,
-{training["seconds"] / 3600:.1f} hours on {machine["processor"] or "one machine"} ({machine["cores"]} cores). Optimiser
-{recipe["training"]["optimizer"]}, examples `{recipe["examples"]["preset"]}`; the whole recipe is in `litebert.json`.
+{training["tokens"]:,} tokens in {training["steps"]:,} steps, {training["seconds"] / 3600:.1f} hours, at last on
+{machine["processor"] or "one machine"} ({machine["cores"]} cores). The whole recipe is in `litebert.json`.
+
+{stages_table(provenance)}
 
 ## Data
 
@@ -60,6 +62,37 @@ Fine-tune it with `litebert finetune TASK --model PATH/TO/THIS/FOLDER ...`. The 
 Positions beyond {length} were not trained. What the model completes reflects its texts, their errors and their prejudices; it knows
 no facts to rely on, and no check for bias was made.
 """
+
+
+def stages(provenance: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the provenance of each run that a model has gone through, the first one first."""
+    found = [provenance]
+    while "continues" in found[0]:
+        found.insert(0, found[0]["continues"])
+    return found
+
+
+def total_training(provenance: Mapping[str, Any]) -> dict[str, float]:
+    """Return steps, tokens and seconds of all runs together."""
+    runs = stages(provenance)
+    return {name: sum(run["training"][name] for run in runs) for name in ("steps", "tokens", "seconds")}
+
+
+def stages_table(provenance: Mapping[str, Any]) -> str:
+    """Return a table of the runs."""
+    lines = [
+        "| run | tokens | steps | rows x positions | optimiser, learning rate | examples |",
+        "|---|---|---|---|---|---|",
+    ]
+    for number, run in enumerate(stages(provenance), start=1):
+        recipe, training = run["recipe"]["training"], run["training"]
+        examples = run["recipe"]["examples"]
+        cells = (
+            number, f"{training['tokens']:,}", f"{training['steps']:,}", f"{recipe['batch_size']} x {examples['length']}",
+            f"{recipe['optimizer']}, {recipe['learning_rate']:g}", examples["preset"],
+        )  # fmt: skip
+        lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
+    return "\n".join(lines)
 
 
 def _sources(corpus: Mapping[str, Any]) -> str:

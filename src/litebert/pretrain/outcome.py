@@ -43,9 +43,22 @@ class PretrainResult:
 
 def conclude(
     settings: PretrainSettings, model: AlbertForPreTraining, tokenizer: AlbertTokenizer, folder: RunFolder,
-    outcome: Progress, figures: Mapping[str, float], data: Mapping[str, Any], warnings: Sequence[str],
+    outcome: Progress, figures: Mapping[str, float], data: Mapping[str, Any], warnings: Sequence[str], *,
+    before: Mapping[str, Any],
 ) -> PretrainResult:  # fmt: skip
-    """Write the model folder and the report; ``litebert.json``, which makes it a model of ours, comes last."""
+    """Write the model folder and the report; ``litebert.json``, which makes it a model of ours, comes last.
+
+    Args:
+        settings: Resolved.
+        model: With whole weights.
+        tokenizer: Of the corpus.
+        folder: Of the run.
+        outcome: Where the run stands.
+        figures: On held-out text, by name.
+        data: What identifies the corpora.
+        warnings: What the user should know.
+        before: ``litebert.json`` of the model it started from; empty for random weights and foreign models.
+    """
     env = environment()
     recipe = settings.model_dump(mode="json")
     for name in ("corpus", "held_out", "model"):  # a model folder travels; run.json keeps the paths of the machine
@@ -55,14 +68,17 @@ def conclude(
         "version": env["packages"].get("litebert", ""), "recipe": recipe, "data": dict(data), "metrics": dict(figures),
         "training": training, "environment": env,
     }  # fmt: skip
+    if "training" in (earlier := before.get("provenance") or {}):
+        provenance["continues"] = earlier
+    length = max(settings.examples.length, int((before.get("text") or {}).get("max_length", 0)))
     (folder.path / "litebert.json").unlink(missing_ok=True)
     tokenizer.save_pretrained(folder.path)
     model.save_pretrained(folder.path)
     info = {
-        "format_version": FORMAT_VERSION, "task": {"name": "fill-mask"}, "text": {"max_length": settings.examples.length},
+        "format_version": FORMAT_VERSION, "task": {"name": "fill-mask"}, "text": {"max_length": length},
         "provenance": provenance,
     }  # fmt: skip
-    card = model_card(folder.path.name, model.config, model.num_parameters(), provenance)
+    card = model_card(folder.path.name, model.config, model.num_parameters(), provenance, length=length)
     files.write_text(folder.path / "README.md", card)
     files.write_json(folder.path / "litebert.json", info)
     said = list(dict.fromkeys([*warnings, *outcome.warnings]))

@@ -89,7 +89,7 @@ def _concluded(
     model.albert.encoder.depth = None
     figures = dict(held_out(model).metrics) if held_out is not None else {}
     return conclude(prepared.settings, model, prepared.tokenizer, folder, outcome, figures,
-                    provenance(prepared), prepared.warnings)  # fmt: skip
+                    provenance(prepared), prepared.warnings, before=prepared.source.info)  # fmt: skip
 
 
 def _trainer(

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from litebert.checkpoint.pretrained import AlbertForPreTraining, AlbertTokenizer, Pretrained, read_source
+from litebert.checkpoint.pretrained import AlbertForPreTraining, AlbertTokenizer, read_source
 from litebert.corpus.shards import Corpus
 from litebert.errors import UsageError, nearest
 from litebert.pretrain.held_out import HeldOut
@@ -21,6 +21,7 @@ from litebert.tasks.datasets import benchmark_names
 from litebert.tasks.fill_mask import FillMaskTask
 from litebert.tasks.model_folder import load_zero_shot
 from litebert.tasks.pseudo_likelihood import VARIANTS
+from litebert.tasks.zero_shot import ZeroShotModel
 
 BOTH = "both"
 VARIANT_CHOICES = (*VARIANTS, BOTH)
@@ -37,7 +38,7 @@ class BenchmarkCall:
         variant: Of the pseudo-log-likelihood, or ``both``; None for the benchmark's own choice.
         limit: How much of each part to look at; None for all.
         progress: Called with the number of items done.
-        prepare: Makes the loaded network faster, with the same answers; from the engine above.
+        load: Returns the model, loaded for a task by name, as fast as it is wanted; from the engine above. None: as it is.
     """
 
     model: str | Path
@@ -46,7 +47,7 @@ class BenchmarkCall:
     variant: str | None = None
     limit: int | None = None
     progress: Callable[[int], None] | None = None
-    prepare: Callable[[Pretrained], None] | None = None
+    load: Callable[[str], ZeroShotModel] | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class BenchmarkResult:
 
 
 def blimp(call: BenchmarkCall) -> BenchmarkResult:
-    """Score minimal pairs by pseudo-log-likelihood, in float32."""
+    """Score minimal pairs by pseudo-log-likelihood."""
     if call.variant is not None and call.variant not in VARIANT_CHOICES:
         raise UsageError(f"unknown variant {call.variant!r}", hint=nearest(call.variant, VARIANT_CHOICES))
     variants = VARIANTS if call.variant in (None, BOTH) else (str(call.variant),)
@@ -73,9 +74,8 @@ def blimp(call: BenchmarkCall) -> BenchmarkResult:
     paradigms = read_blimp(
         call.data, limit=call.limit, warnings=warnings
     )  # refuse wrong data before the model is loaded
-    loaded = load_zero_shot(call.model, FillMaskTask.name, device=call.device)
-    if call.prepare is not None:
-        call.prepare(loaded.model)
+    task = FillMaskTask.name
+    loaded = load_zero_shot(call.model, task, device=call.device) if call.load is None else call.load(task)
     model: Any = loaded.model
     score = score_blimp(model, loaded.tokenizer, paradigms, variants=variants, progress=call.progress)
     return BenchmarkResult(score.to_dict(), [_blimp_table(score, variant) for variant in variants], warnings)
@@ -119,6 +119,9 @@ def pretraining(call: BenchmarkCall) -> BenchmarkResult:
 
 WHOLE = 1_000_000
 """Rows of a held-out corpus when nothing else is said: all, within reason."""
+
+ENGINE = {"blimp": ("precision", "backend", "calibration", "depth", "budget_ms", "threads")}
+"""Fields of the engine's settings that a benchmark heeds."""
 
 BENCHMARKS: Mapping[str, Callable[[BenchmarkCall], BenchmarkResult]] = {"blimp": blimp, "pretraining": pretraining}
 """Benchmark by name; those of fine-tuned models are in ``datasets.py``."""

@@ -8,7 +8,7 @@ from litebert.checkpoint.pretrained import AlbertForPreTraining
 from litebert.config import AlbertConfig
 from litebert.model import albert as network
 from litebert.pretrain.masking import Masker, MaskingRules, as_generator
-from litebert.pretrain.rows import IGNORED, Frame, Segments, assemble
+from litebert.pretrain.rows import IGNORED, LEFT_OUT, Frame, Segments, assemble, repeated
 from litebert.pretrain.stream import to_tensors
 
 from .reference import toy_tokenizer, unmasked
@@ -54,6 +54,25 @@ def test_a_row_in_full(masker):
     assert out.sequence_ids.tolist() == [[1] * 6 + [2] * 5 + [0] * 2]
     assert out.sentence_order_label.tolist() == [1, IGNORED]
     assert ((out.labels != IGNORED).sum(), (out.labels[0, :6] != IGNORED).sum()) == (2, 1), "one in each sequence"
+
+
+def test_a_repeated_segment_is_the_longer_one_twice():
+    """Both fit into the room there was; the one with pieces left out is a subsequence of the other; no sentence label."""
+    rng, removed, exchanged, parts = as_generator(3), 0, 0, 0
+    for first, second in rng.integers(1, 60, (400, 2)).tolist():
+        a, b = np.arange(10, 10 + first), np.arange(500, 500 + second)
+        found = repeated(Segments(a, b, 1), rng)
+        longest, shorter = sorted((found.first, found.second), key=len, reverse=True)
+        if found.label == 1:  # nothing was left: as it was
+            assert found.first is a and min(first, second) < 4
+            continue
+        source = a if first >= second else b
+        assert np.isin(longest, source).all() and (np.diff(longest) == 1).all()
+        assert len(longest) == min(len(source), (first + second) // 2)
+        assert np.isin(shorter, longest).all() and (np.diff(shorter) > 0).all()
+        removed, parts = removed + len(longest) - len(shorter), parts + len(longest)
+        exchanged += len(found.first) < len(found.second)
+    assert abs(removed / parts - LEFT_OUT) < 0.01 and 0.3 < exchanged / 400 < 0.55
 
 
 @pytest.mark.parametrize("rate", [0.15, 0.6])

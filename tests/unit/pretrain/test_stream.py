@@ -311,3 +311,18 @@ def test_unigram_entropy(tmp_path):
     assert unigram_entropy(even) == pytest.approx(np.log(4))
     uneven = write_corpus(tmp_path / "uneven", tokenizer, [[[[5] * 9, [6]]]])
     assert unigram_entropy(uneven) == pytest.approx(-0.9 * np.log(0.9) - 0.1 * np.log(0.1))
+
+
+# --- Repeated segments ----------------------------------------------------------------------------------------------------
+
+
+def test_a_share_of_the_pairs_is_repeated(corpus):
+    """Those have no sentence label; without the setting none is, and nothing else is drawn otherwise."""
+    repeated = labelled = 0
+    for epoch in range(4):
+        for first, second, label in sequences_of(epoch_rows(stream(corpus, repeat_probability=0.3), epoch)):
+            again = bool(np.isin(first, second).any())
+            assert (label == IGNORED) if again else (label != IGNORED or not second.size)
+            repeated, labelled = repeated + again, labelled + (label != IGNORED)
+    assert share_is(repeated, repeated + labelled, 0.3)
+    assert not any(np.isin(a, b).any() for a, b, _ in sequences_of(epoch_rows(stream(corpus))))
