@@ -21,9 +21,10 @@ from safetensors.torch import load_file
 
 from litebert.corpus.shards import Corpus, ShardWriter, token_dtype, write_manifest
 from litebert.errors import Interrupted, RunError, UsageError
+from litebert.pretrain.batches import BatchPlan, PretrainingBatches
 from litebert.pretrain.run import pretrain
 from litebert.pretrain.settings import PretrainSettings, with_defaults
-from litebert.pretrain.stream import PretrainingBatches, RowStream
+from litebert.pretrain.stream import RowStream
 from litebert.settings import merge
 from litebert.text import AlbertTokenizer
 from litebert.train.processes import Processes, fresh, joined, refuse_many
@@ -230,7 +231,6 @@ def test_the_processes_have_unequal_numbers_of_masked_tokens(base):
     """Otherwise a mean of means would pass for the mean (checklist E6)."""
     settings = make_settings(base)
     stream = RowStream(Corpus(base / "train"), settings.examples, seed=0)
-    from litebert.pretrain.stream import BatchPlan
 
     counts = []
     for rank in range(2):

@@ -44,8 +44,8 @@ class ExampleSettings(Settings):
     alone_probability: float = Field(default=0.0, ge=0, le=1)
     """Share of chunks that stay one segment, so that single sentences are familiar."""
     repeat_probability: float = Field(default=0.0, ge=0, le=1)
-    """Share of pairs whose second segment becomes the first again, a tenth of its pieces left out, without a sentence label: what is masked
-    in one can be read in the other, which teaches to compare segments."""
+    """Share of pairs whose second segment becomes the first again, a tenth of its pieces left out, without a sentence label: what is
+    masked in one can be read in the other, which teaches to compare segments."""
     short_probability: float = Field(default=0.1, ge=0, le=1)
     """Share of sequences with a random shorter target."""
     short_per_document: bool = False

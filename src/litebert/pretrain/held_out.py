@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from litebert.corpus.shards import Corpus
 from litebert.model.heads import IGNORED
+from litebert.pretrain.batches import to_tensors
 from litebert.pretrain.examples import ExampleSettings, with_preset
 from litebert.pretrain.objective import encoded
-from litebert.pretrain.stream import RowStream, to_tensors
+from litebert.pretrain.stream import RowStream
 from litebert.train.loop import EvaluationResult
 
 BLOCK = 32

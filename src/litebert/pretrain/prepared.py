@@ -12,8 +12,9 @@ from litebert.checkpoint.pretrained import AlbertForPreTraining, read_source
 from litebert.checkpoint.source import Source
 from litebert.corpus.shards import Corpus
 from litebert.errors import ConfigError, UsageError
+from litebert.pretrain.batches import BatchPlan
 from litebert.pretrain.settings import PretrainSettings
-from litebert.pretrain.stream import BatchPlan, RowStream
+from litebert.pretrain.stream import RowStream
 from litebert.pretrain.warm_start import grown, with_untrained_positions
 from litebert.text import AlbertTokenizer
 from litebert.train.checkpoints import seed_everything

@@ -120,9 +120,9 @@ def make_sequence(
 
 
 def repeated(sequence: Segments, random: np.random.Generator) -> Segments:
-    """Return half of a sequence's room filled from its longer segment, and the rest with the same again, some pieces left out.
+    """Return the longer segment, cut to half of the sequence's room, and the same again with some pieces left out.
 
-    The two copies differ in length and begin at no fixed distance, so that what is masked in one is found by its neighbours, not its place.
+    The copies differ in length and begin at no fixed distance: what is masked in one is found by its neighbours, not its place.
 
     Args:
         sequence: With two segments.

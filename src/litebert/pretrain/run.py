@@ -14,13 +14,13 @@ from typing import Any, cast
 import torch
 
 from litebert.checkpoint.pretrained import AlbertForPreTraining
+from litebert.pretrain.batches import PretrainingBatches
 from litebert.pretrain.held_out import HeldOut
 from litebert.pretrain.objective import PretrainingObjective
 from litebert.pretrain.outcome import PretrainResult, conclude
 from litebert.pretrain.prepared import Prepared, build_model, compiles, prepare, provenance
 from litebert.pretrain.run_length import planned, with_plan_of
 from litebert.pretrain.settings import PretrainSettings
-from litebert.pretrain.stream import PretrainingBatches
 from litebert.pretrain.unigram import unigram_entropy
 from litebert.train.devices import choose_device
 from litebert.train.loop import Progress, Trainer

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from litebert.checkpoint.pretrained import AlbertForPreTraining
+from litebert.pretrain.batches import BatchPlan, PretrainingBatches
 from litebert.pretrain.objective import PretrainingObjective
 from litebert.pretrain.prepared import Prepared, compiles
 from litebert.pretrain.settings import PretrainSettings
-from litebert.pretrain.stream import BatchPlan, PretrainingBatches
 from litebert.train.precision import autocast
 from litebert.train.processes import Processes
 

@@ -102,7 +102,10 @@ class CheckpointFolder:
         return path
 
     def load_last(self) -> dict[str, Any] | None:
-        """Return the newest state that can be read; a damaged one is passed over with a warning. None if there is none, nor one from before the decay."""
+        """Return the newest state that can be read, the one from before the decay if no other can; None if there is none.
+
+        A damaged one is passed over with a warning.
+        """
         for path in reversed(self.processes.first(self._states())):
             state = self._read(path)
             if state is not None:

@@ -7,11 +7,12 @@ import torch.nn.functional as F
 
 from litebert.checkpoint.pretrained import AlbertForPreTraining
 from litebert.config import AlbertConfig
+from litebert.pretrain.batches import to_tensors
 from litebert.pretrain.examples import ExampleSettings, with_preset
 from litebert.pretrain.objective import PretrainingObjective, encoded
 from litebert.pretrain.rows import IGNORED
 from litebert.pretrain.settings import CurriculumSettings
-from litebert.pretrain.stream import RowStream, to_tensors
+from litebert.pretrain.stream import RowStream
 from litebert.train.loop import Trainer
 from litebert.train.settings import TrainingSettings
 from litebert.train.tracking import Tracker

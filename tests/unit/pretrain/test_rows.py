@@ -7,9 +7,9 @@ import torch
 from litebert.checkpoint.pretrained import AlbertForPreTraining
 from litebert.config import AlbertConfig
 from litebert.model import albert as network
+from litebert.pretrain.batches import to_tensors
 from litebert.pretrain.masking import Masker, MaskingRules, as_generator
 from litebert.pretrain.rows import IGNORED, LEFT_OUT, Frame, Segments, assemble, repeated
-from litebert.pretrain.stream import to_tensors
 
 from .reference import toy_tokenizer, unmasked
 

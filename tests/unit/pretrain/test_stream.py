@@ -9,9 +9,10 @@ import torch
 from litebert.corpus.shards import Corpus
 from litebert.errors import ConfigError, DataError
 from litebert.pretrain import stream as module
+from litebert.pretrain.batches import BatchPlan, PretrainingBatches
 from litebert.pretrain.examples import PRESETS, ExampleSettings, with_preset
 from litebert.pretrain.rows import IGNORED
-from litebert.pretrain.stream import BatchPlan, PretrainingBatches, RowStream
+from litebert.pretrain.stream import RowStream
 from litebert.pretrain.unigram import unigram_entropy
 
 from .reference import document_of, numbered, sentence_lengths, share_is, toy_tokenizer, unmasked, write_corpus
