@@ -197,7 +197,7 @@ def bag_of_words(task: str, data: Path, folder: Path) -> dict[str, object]:
         scores = model.predict_log_proba(features(splits.dev))
         order = [list(model.classes_).index(str(label)) for label in splits.task.to_dict()["labels"]]
         scores = scores[:, order]
-    metrics = splits.task.score(scores.astype(np.float32), splits.dev).evaluation.metrics
+    metrics = splits.task.score(list(scores.astype(np.float32)), splits.dev, []).evaluation.metrics
     main = next(iter(metrics))
     return {"metric": main, "median": metrics[main], "records": len(gold)}
 

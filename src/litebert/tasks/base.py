@@ -23,8 +23,8 @@ from litebert.text import AlbertTokenizer
 from litebert.train.evaluation import Evaluation
 from litebert.train.loop import Objective
 
-Logits = np.ndarray
-"""(N, C) float32: the pooled logits of N records."""
+Outputs = Sequence[np.ndarray]
+"""What the model says about each of N records, float32: (C,) logits of its labels, or what else the task reads."""
 
 
 class Answer(ABC):
@@ -122,15 +122,25 @@ class Task(ABC):
         self, records: Sequence[Record], tokenizer: AlbertTokenizer, text: TextSettings, *, count: WindowCount,
         limit: int | None = None,
     ) -> list[Example]:  # fmt: skip
-        """Turn records into examples; raises DataError for a label the task does not know."""
+        """Turn records into examples, one each; raises DataError for a label the task does not know."""
+
+    def training_examples(
+        self, records: Sequence[Record], tokenizer: AlbertTokenizer, text: TextSettings, *, count: WindowCount
+    ) -> list[Example]:
+        """Turn records into what is trained on; by default one example each, of ``text.max_windows`` at most."""
+        return self.examples(records, tokenizer, text, count=count, limit=text.max_windows)
 
     @abstractmethod
     def logits(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Run a batch: (B, C) logits, one row per record, its windows combined."""
+        """Run a batch: (B, C) logits, one row per record, its windows combined; or (W, T, C), one for each token of each window."""
+
+    def outputs(self, logits: Tensor, batch: Batch) -> list[np.ndarray]:
+        """Return what is kept of each of B records; by default its row of the logits."""
+        return list(logits.float().cpu().numpy())
 
     @abstractmethod
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the sum of the losses of B records."""
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Return the sum of the losses of B examples, whose ``labels`` are in the batch."""
 
     def distance(self, logits: Tensor, teacher: Tensor) -> Tensor:
         """Return the sum over B records of how far logits (B, C) are from a teacher's; by default the divergence of the softmaxes."""
@@ -142,18 +152,20 @@ class Task(ABC):
         """Return the mean loss of a model that knows only how often each label occurs; None if that means nothing."""
 
     @abstractmethod
-    def score(self, logits: Logits, records: Sequence[Record]) -> Score:
-        """Score logits against gold labels with the task's metric."""
+    def score(self, outputs: Outputs, records: Sequence[Record], examples: Sequence[Example]) -> Score:
+        """Score what the model says against gold labels with the task's metric."""
 
     def stands(self, before: Tensor, now: Tensor) -> Tensor:
         """Tell for B records whether logits (B, C) mean the same answer as those one application before; by default the best label."""
         return before.argmax(dim=-1) == now.argmax(dim=-1)
 
     @abstractmethod
-    def answer(self, logits: Logits) -> list[Answer]:
-        """Turn logits into answers."""
+    def answer(self, outputs: Outputs, examples: Sequence[Example]) -> list[Answer]:
+        """Turn what the model says into answers."""
 
-    def tune(self, logits: Logits, records: Sequence[Record]) -> Self:
+    def tune(
+        self, outputs: Outputs, records: Sequence[Record], examples: Sequence[Example]
+    ) -> Self:  # fmt: skip
         """Return the task with thresholds and the like fitted on held-out data; by default itself."""
         return self
 
@@ -170,11 +182,11 @@ class TaskObjective(Objective):
 
     def losses(self, model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the summed loss."""
-        return {"loss": self.task.loss(self.task.logits(model, dict(batch)), batch["labels"])}
+        return {"loss": self.task.loss(self.task.logits(model, dict(batch)), dict(batch))}
 
 
 @torch.inference_mode()
-def predict_logits(
+def predict_outputs(
     task: Task,
     model: nn.Module,
     examples: Sequence[Example],
@@ -184,11 +196,11 @@ def predict_logits(
     tokens: int = 4096,
     autocast: bool = False,
     progress: Callable[[int], None] | None = None,
-) -> Logits:
+) -> list[np.ndarray]:
     """Run a model over examples.
 
     Args:
-        task: Combines windows.
+        task: Reads the model's head.
         model: In evaluation mode, on ``device``.
         examples: N examples.
         pad_id: Id for padding.
@@ -198,20 +210,15 @@ def predict_logits(
         progress: Called with the number of examples done.
 
     Returns:
-        (N, C) float32 in the order of ``examples``.
+        ``Task.outputs`` of each, in the order of ``examples``.
     """
     device = torch.device(device)
-    result: np.ndarray | None = None
-    done = 0
+    found: dict[int, np.ndarray] = {}
     for indices, batch in inference_batches(examples, pad_id=pad_id, tokens=tokens):
         moved = {k: v.to(device) for k, v in batch.items()}
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=autocast):
             logits = task.logits(model, moved)
-        values = logits.float().cpu().numpy()
-        if result is None:
-            result = np.zeros((len(examples), *values.shape[1:]), dtype=np.float32)
-        result[indices] = values
-        done += len(indices)
+        found.update(zip(indices, task.outputs(logits, moved), strict=True))
         if progress is not None:
-            progress(done)
-    return result if result is not None else np.zeros((0, 1), dtype=np.float32)
+            progress(len(found))
+    return [found[index] for index in range(len(examples))]

@@ -23,7 +23,7 @@ from litebert.checkpoint.pretrained import AlbertForSequenceClassification, Pret
 from litebert.errors import ConfigError, DataError, nearest
 from litebert.model.heads import sequence_loss
 from litebert.tasks import scoring
-from litebert.tasks.base import Answer, Logits, Score, Task
+from litebert.tasks.base import Answer, Outputs, Score, Task
 from litebert.tasks.examples import Batch, Example, TextSettings, WindowCount, encode_records
 from litebert.tasks.records import Columns, Record, read_records
 from litebert.text import AlbertTokenizer
@@ -212,9 +212,9 @@ class ClassifyTask(Task):
         index = owner.unsqueeze(-1).expand_as(logits)
         return logits.new_zeros(records, logits.shape[1]).scatter_reduce(0, index, logits, reduce, include_self=False)
 
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return the summed loss of Google's ``run_classifier.py``."""
-        return sequence_loss(logits, labels)
+        return sequence_loss(logits, batch["labels"])
 
     def distance(self, logits: Tensor, teacher: Tensor) -> Tensor:
         """Return the divergence of the probabilities, of each label's for several labels; for a value the squared difference."""
@@ -242,9 +242,9 @@ class ClassifyTask(Task):
 
     # --- Answers and scores -------------------------------------------------------------------------------------------
 
-    def probabilities(self, logits: Logits) -> np.ndarray:
+    def probabilities(self, outputs: Outputs) -> np.ndarray:
         """Return (N, C) probabilities: softmax, or a sigmoid per label."""
-        x = logits.astype(np.float64)
+        x = np.array(outputs, dtype=np.float64).reshape(len(outputs), len(self.labels))
         if self.kind == "multi":
             return torch.sigmoid(torch.from_numpy(x)).numpy()
         return torch.softmax(torch.from_numpy(x), dim=-1).numpy()
@@ -257,12 +257,12 @@ class ClassifyTask(Task):
             return (before - now).abs().amax(dim=-1) < 0.05
         return ((before > 0) == (now > 0)).all(dim=-1)
 
-    def answer(self, logits: Logits) -> list[Answer]:
+    def answer(self, outputs: Outputs, examples: Sequence[Example]) -> list[Answer]:
         """Return one answer per row."""
         if self.kind == "regression":
-            return [Classification(self.labels[0], float(row[0])) for row in logits]
+            return [Classification(self.labels[0], float(row[0])) for row in outputs]
         answers: list[Answer] = []
-        for row in self.probabilities(logits):
+        for row in self.probabilities(outputs):
             order = np.argsort(-row, kind="stable")
             scores = tuple((self.labels[i], float(row[i])) for i in order)
             chosen = None
@@ -271,23 +271,27 @@ class ClassifyTask(Task):
             answers.append(Classification(*scores[0], scores, chosen))
         return answers
 
-    def score(self, logits: Logits, records: Sequence[Record]) -> Score:
+    def score(self, outputs: Outputs, records: Sequence[Record], examples: Sequence[Example]) -> Score:
         """Score against gold labels."""
         targets = [self.target(r) for r in records]
         if self.kind == "regression":
-            return scoring.score_regression(self.metric, logits[:, 0], records, cast(list[float], targets))
-        probabilities = self.probabilities(logits)
+            return scoring.score_regression(
+                self.metric, np.array([row[0] for row in outputs]), records, cast(list[float], targets)
+            )
+        probabilities = self.probabilities(outputs)
         if self.kind == "multi":
             gold = np.array(targets, dtype=bool)
             return scoring.score_multi(self.metric, probabilities, records, gold, self.labels, self.thresholds)
         return scoring.score_single(self.metric, probabilities, records, cast(list[int], targets), self.labels)
 
-    def tune(self, logits: Logits, records: Sequence[Record]) -> Self:
+    def tune(
+        self, outputs: Outputs, records: Sequence[Record], examples: Sequence[Example]
+    ) -> Self:  # fmt: skip
         """For several labels, choose the threshold per label that gives the best F1 on held-out records."""
         if self.kind != "multi":
             return self
         gold = np.array([self.target(r) for r in records], dtype=bool)
-        found = scoring.best_thresholds(self.probabilities(logits), gold)
+        found = scoring.best_thresholds(self.probabilities(outputs), gold)
         return replace(self, thresholds=tuple(found))
 
 

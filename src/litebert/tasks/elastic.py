@@ -38,7 +38,7 @@ class ElasticObjective(TaskObjective):
         weights = torch.arange(1.0, len(by_depth) + 1, device=deepest.device)
         parts = []
         for logits in by_depth:
-            loss = self.task.loss(logits, batch["labels"])
+            loss = self.task.loss(logits, dict(batch))
             if logits is not by_depth[-1]:
                 loss = loss + self.distillation * self.task.distance(logits, deepest)
             parts.append(loss)

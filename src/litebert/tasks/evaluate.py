@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from litebert.errors import DataError, UsageError
-from litebert.tasks.base import Passes, Score, Task, predict_logits
+from litebert.tasks.base import Passes, Score, Task, predict_outputs
 from litebert.tasks.datasets import benchmark as named_benchmark
 from litebert.tasks.datasets import glue_options, in_file
 from litebert.tasks.examples import WindowCount
@@ -81,7 +81,7 @@ def evaluate(
         check_labelled(records, name)
         with in_file(name):
             examples = task.examples(records, loaded.tokenizer, loaded.text, count=WindowCount())
-        logits = predict_logits(
+        outputs = predict_outputs(
             task,
             loaded.model,
             examples,
@@ -91,7 +91,7 @@ def evaluate(
             autocast=passes.autocast,
             progress=passes.progress,
         )
-        scores[name] = task.score(logits, records)
+        scores[name] = task.score(outputs, records, examples)
     return Evaluated(scores, {name: len(records) for name, records in sets.items()}, warnings)
 
 

@@ -24,7 +24,7 @@ from litebert.config import AlbertConfig
 from litebert.errors import ConfigError, UsageError
 from litebert.settings import Settings
 from litebert.tasks import run_report
-from litebert.tasks.base import Logits, Score, Task, TaskObjective, predict_logits
+from litebert.tasks.base import Outputs, Score, Task, TaskObjective, predict_outputs
 from litebert.tasks.datasets import Splits, in_file, read_splits
 from litebert.tasks.elastic import ElasticObjective
 from litebert.tasks.examples import Example, TextSettings, TrainingBatches, WindowCount
@@ -199,7 +199,7 @@ def prepare(settings: FinetuneSettings) -> Prepared:
         )
     count = WindowCount()
     with in_file(settings.train):
-        train = task.examples(splits.train, tokenizer, settings.text, count=count, limit=settings.text.max_windows)
+        train = task.training_examples(splits.train, tokenizer, settings.text, count=count)
     with in_file(settings.dev or settings.train):
         dev = task.examples(splits.dev, tokenizer, settings.text, count=count)
     warnings = [*splits.warnings, *source.notes]
@@ -269,8 +269,8 @@ def _run_seed(
     autocast = uses_bfloat16(settings.training.precision, device, prepared.source.config.hidden_size)
 
     def evaluate(trained: torch.nn.Module) -> EvaluationResult:
-        logits = predict_logits(task, trained, prepared.dev, pad_id=pad_id, device=device, autocast=autocast)
-        score = _tuned(task, logits, prepared).score(logits, prepared.splits.dev)
+        outputs = predict_outputs(task, trained, prepared.dev, pad_id=pad_id, device=device, autocast=autocast)
+        score = _tuned(task, outputs, prepared).score(outputs, prepared.splits.dev, prepared.dev)
         gold = len({e.target for e in prepared.dev}) if score.predicted is not None else 0
         return EvaluationResult(score.evaluation.metrics, score.main, score.predicted, gold)
 
@@ -285,8 +285,8 @@ def _run_seed(
             resume_hint=f"Everything up to here is saved. Add --resume to the same command to go on ({folder.path}).",
         )  # fmt: skip
         outcome = trainer.run(resume=resume)
-    logits = predict_logits(task, model, prepared.dev, pad_id=pad_id, device=device, autocast=False)
-    score = _tuned(task, logits, prepared).score(logits, prepared.splits.dev)
+    outputs = predict_outputs(task, model, prepared.dev, pad_id=pad_id, device=device, autocast=False)
+    score = _tuned(task, outputs, prepared).score(outputs, prepared.splits.dev, prepared.dev)
     result = SeedResult(
         seed, score, outcome.best_step or outcome.step, outcome.step, outcome.seconds, outcome.restarts, outcome.finished,
         [*early, *outcome.warnings],
@@ -294,9 +294,9 @@ def _run_seed(
     return result, model
 
 
-def _tuned(task: Task, logits: Logits, prepared: Prepared) -> Task:
+def _tuned(task: Task, outputs: Outputs, prepared: Prepared) -> Task:
     """Return the task as it would be kept with these weights, so that every figure is that of the model people get."""
-    return task.tune(logits, prepared.splits.dev)
+    return task.tune(outputs, prepared.splits.dev, prepared.dev)
 
 
 # --- Concluding ---------------------------------------------------------------------------------------------------------
@@ -307,9 +307,9 @@ def _conclude(
 ) -> FinetuneResult:
     pad_id = prepared.tokenizer.pad_id
     device = next(model.parameters()).device
-    logits = predict_logits(prepared.task, model, prepared.dev, pad_id=pad_id, device=device)
-    task = _tuned(prepared.task, logits, prepared)
-    score = task.score(logits, prepared.splits.dev)
+    outputs = predict_outputs(prepared.task, model, prepared.dev, pad_id=pad_id, device=device)
+    task = _tuned(prepared.task, outputs, prepared)
+    score = task.score(outputs, prepared.splits.dev, prepared.dev)
     names = list(score.evaluation.metrics)
     median = {n: statistics.median(r.score.evaluation.metrics[n] for r in results) for n in names}
     warnings = list(dict.fromkeys([*prepared.warnings, *(w for r in results for w in r.warnings)]))

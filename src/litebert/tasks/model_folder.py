@@ -21,7 +21,7 @@ from litebert.checkpoint.pretrained import (
 from litebert.checkpoint.source import Source
 from litebert.errors import CheckpointError, ConfigError, UsageError, nearest
 from litebert.settings import build_settings
-from litebert.tasks.base import Answer, Passes, Task, predict_logits
+from litebert.tasks.base import Answer, Passes, Task, predict_outputs
 from litebert.tasks.examples import Example, TextSettings, WindowCount
 from litebert.tasks.records import Record
 from litebert.tasks.registry import TASKS, ZERO_SHOT, task_class, task_from_info, task_name
@@ -73,11 +73,11 @@ class TaskModel:
         return partial(self._answer, self.task.examples(unlabelled, self.tokenizer, self.text, count=WindowCount()))
 
     def _answer(self, examples: Sequence[Example], passes: Passes) -> list[Answer]:
-        logits = predict_logits(
+        outputs = predict_outputs(
             self.task, self.model, examples, pad_id=self.tokenizer.pad_id, device=passes.device, tokens=passes.tokens,
             autocast=passes.autocast, progress=passes.progress,
         )  # fmt: skip
-        return self.task.answer(logits)
+        return self.task.answer(outputs, examples)
 
 
 def save_task_model(
