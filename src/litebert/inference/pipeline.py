@@ -16,7 +16,7 @@ from litebert.tasks.records import Record
 from litebert.tasks.zero_shot import ZeroShotModel
 
 Input = str | tuple[str, str] | Mapping[str, str]
-"""One text; or a pair as ``(text, pair)`` or ``{"text": ..., "text_pair": ...}``."""
+"""One text; or a pair as ``(text, pair)``, ``{"text": ..., "text_pair": ...}`` or ``{"question": ..., "context": ...}``."""
 
 
 class Pipeline:
@@ -106,10 +106,11 @@ def _record(value: Any) -> Record:
         return Record(text=value)
     if _is_pair(value):
         return Record(text=value[0], pair=value[1])
-    if isinstance(value, Mapping) and isinstance(value.get("text"), str):
-        pair = value.get("text_pair", value.get("pair"))
-        if pair is None or isinstance(pair, str):
-            return Record(text=value["text"], pair=pair)
+    if isinstance(value, Mapping):
+        text = value.get("text", value.get("question"))
+        pair = value.get("text_pair", value.get("pair", value.get("context")))
+        if isinstance(text, str) and (pair is None or isinstance(pair, str)):
+            return Record(text=text, pair=pair)
     raise DataError(
         f"expected a text, got {type(value).__name__}",
         hint='Give a string, a pair ("a", "b"), or {"text": ..., "text_pair": ...}.',

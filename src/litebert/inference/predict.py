@@ -8,11 +8,12 @@ from typing import Any
 
 from litebert.errors import UsageError
 from litebert.inference.pipeline import Pipeline
+from litebert.tasks.base import Task
 from litebert.tasks.datasets import benchmark, in_file
 from litebert.tasks.fill_mask import FillMaskTask
 from litebert.tasks.glue_data import available_splits, read_glue
 from litebert.tasks.glue_submission import write_submission
-from litebert.tasks.records import STDIN, iter_records, parse_columns
+from litebert.tasks.records import STDIN, parse_columns
 
 
 def predict_benchmark(pipeline: Pipeline, name: str, data: str, output: str | Path) -> list[Path]:
@@ -70,10 +71,9 @@ def predict_file(
     Raises:
         DataError: The file is wrong.
     """
-    records = iter_records(
-        path, columns=parse_columns(columns) if columns else None, format=kind, labels_required=False, keep_empty=True,
-        ignore_labels=True,
-    )  # fmt: skip
+    task = pipeline.loaded.task
+    stream = task.stream if isinstance(task, Task) else Task.stream
+    records = stream(path, columns=parse_columns(columns) if columns else None, format=kind, warnings=[])
     options = _top_options(pipeline, top)
     done = 0
     with in_file("<stdin>" if path == STDIN else path):

@@ -7,7 +7,7 @@ subclasses ``Task`` and registers itself in ``registry.py``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from litebert.checkpoint.pretrained import Pretrained
 from litebert.tasks.examples import Batch, Example, TextSettings, WindowCount, inference_batches
-from litebert.tasks.records import Columns, Record
+from litebert.tasks.records import Columns, Record, iter_records
 from litebert.text import AlbertTokenizer
 from litebert.train.evaluation import Evaluation
 from litebert.train.loop import Objective
@@ -94,6 +94,26 @@ class Task(ABC):
         warnings: list[str],
     ) -> list[Record]:  # fmt: skip
         """Read records of this task from a file; what is worth telling is appended to ``warnings``."""
+
+    @classmethod
+    def stream(
+        cls, path: str | Path, *, columns: Columns | None, format: str | None, warnings: list[str]
+    ) -> Iterator[Record]:
+        """Read records to be answered, whose labels are not looked at; by default one by one, those without text as well."""
+        return iter_records(
+            path,
+            columns=columns,
+            format=format,
+            labels_required=False,
+            keep_empty=True,
+            ignore_labels=True,
+            warnings=warnings,
+        )
+
+    @classmethod
+    def source(cls, record: Record) -> Hashable | None:  # noqa: ARG003 - for tasks whose records share texts
+        """Return what a record is taken from; records of one source are held out together. None where each is its own."""
+        return None
 
     @classmethod
     @abstractmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,7 +129,7 @@ def _assemble(
     provenance: dict[str, Any], warnings: list[str],
 ) -> Splits:  # fmt: skip
     if dev is None:
-        train, dev = hold_out(train, dev_fraction)
+        train, dev = hold_out(train, dev_fraction, task.source)
         provenance["dev"] = {"records": len(dev), "sha256": provenance["train"]["sha256"], "held_out_of": "train"}
         warnings.append(
             f"no dev file: {len(dev)} of {len(train) + len(dev)} training records are held out for evaluation"
@@ -157,12 +157,15 @@ def in_file(path: str | Path | None) -> Iterator[None]:
         raise
 
 
-def hold_out(records: Sequence[Record], fraction: float) -> tuple[list[Record], list[Record]]:
+def hold_out(
+    records: Sequence[Record], fraction: float, source: Callable[[Record], Hashable | None] = lambda _record: None
+) -> tuple[list[Record], list[Record]]:
     """Split records into a larger and a smaller part, each label in both as far as possible; always the same split.
 
     Args:
         records: At least two.
         fraction: Part that is held out.
+        source: What a record is taken from; those of one source stay together, and labels are not looked at.
 
     Raises:
         DataError: Too few records.
@@ -171,10 +174,16 @@ def hold_out(records: Sequence[Record], fraction: float) -> tuple[list[Record], 
         raise DataError(f"{len(records)} records are too few to hold some out", hint="Name a dev file: --dev FILE")
     generator = np.random.default_rng(0)
     by_label: dict[Any, list[int]] = defaultdict(list)
+    by_source: dict[Any, list[int]] = defaultdict(list)
     for index, record in enumerate(records):
         by_label[record.label if isinstance(record.label, str) else ""].append(index)
+        by_source[source(record)].append(index)
     held: set[int] = set()
-    for indices in by_label.values():
+    if by_source.keys() != {None}:
+        groups = list(by_source.values())
+        for number in generator.permutation(len(groups))[: max(1, round(fraction * len(groups)))]:
+            held.update(groups[number])
+    for indices in by_label.values() if not held else ():
         shuffled = generator.permutation(indices)
         held.update(int(i) for i in shuffled[: round(fraction * len(indices))])
     if not held:

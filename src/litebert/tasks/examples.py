@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -47,11 +47,13 @@ class Example:
 
     Attributes:
         windows: Token ids and segment types, each window no longer than the model takes.
-        target: What the task's loss compares with: a class, a value, or a row of 0 and 1; None without a label.
+        target: What the task's loss compares with: a class, a value, or a row of numbers; None without a label.
+        detail: What the task needs to turn the model's outputs into an answer.
     """
 
     windows: tuple[tuple[list[int], list[int]], ...]
     target: int | float | tuple[float, ...] | None
+    detail: Any = None
 
     @property
     def tokens(self) -> int:

@@ -20,7 +20,14 @@ from litebert.tasks.rows import FORMATS, STDIN, Row, Table, content_hash, open_t
 
 __all__ = ["FORMATS", "STDIN", "Columns", "Record", "content_hash", "iter_records", "parse_columns", "read_records"]
 
-Label = str | float | tuple[str, ...]
+
+class StructuredLabel:
+    """Base of labels that are more than names or a number; a task that has such labels defines them."""
+
+    __slots__ = ()
+
+
+Label = str | float | tuple[str, ...] | StructuredLabel
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 Nothing is guessed silently that could change an example: bytes are decoded as strict UTF-8, every row must be as wide as
 the first, and each refusal names the file and the line. CSV follows RFC 4180 (quoted fields may hold line breaks). TSV has
-no quoting, as in the GLUE files, where a quotation mark is a character like any other. ``.gz``, ``.bz2``, ``.xz`` and
-``.zst`` are unpacked while reading.
+no quoting, as in the GLUE files, where a quotation mark is a character like any other. ``.gz``, ``.bz2``, ``.xz``,
+``.zst`` and ``.zip`` with one file are unpacked while reading.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import itertools
 import json
 import lzma
 import sys
+import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -34,7 +35,7 @@ STDIN = "-"
 
 _SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json"}
 _SUFFIXES |= {".parquet": "parquet", ".txt": "lines", ".text": "lines", ".lines": "lines"}
-_PACKED = (".gz", ".bz2", ".xz", ".zst")
+_PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 _SIGNATURES = {
     b"\xff\xfe": "UTF-16 text",
     b"\xfe\xff": "UTF-16 text",
@@ -92,7 +93,7 @@ def text_lines(path: str | Path) -> Iterator[tuple[int, str]]:
                     _refuse_signature(raw, name)
                     body = raw.removeprefix(codecs.BOM_UTF8)
                 yield number, _decoded(body.removesuffix(b"\n").removesuffix(b"\r"), name, number)
-        except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+        except (EOFError, OSError, lzma.LZMAError, zlib.error, zipfile.BadZipFile) as error:
             raise DataError(
                 f"{name} cannot be read to its end: {error}", hint="Get the file again.", path=name
             ) from error
@@ -119,6 +120,8 @@ def _opened(path: str | Path) -> AbstractContextManager[BinaryIO]:
     suffix = Path(path).suffix.lower()
     if suffix == ".zst":
         return _zstandard(path)
+    if suffix == ".zip":
+        return _zipped(path)
     openers: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
     try:
         opened = openers[suffix](path, "rb") if suffix in openers else Path(path).open("rb")  # noqa: SIM115
@@ -134,6 +137,17 @@ def _zstandard(path: str | Path) -> AbstractContextManager[BinaryIO]:
         raise MachineError(f"{path}: pyarrow was built without zstandard here", hint="Unpack it: zstd -d", path=path)
     # Arrow's stream reads in blocks and has no lines of its own.
     return cast("BinaryIO", io.BufferedReader(pa.input_stream(str(path), compression="zstd")))
+
+
+def _zipped(path: str | Path) -> AbstractContextManager[BinaryIO]:
+    try:
+        archive = zipfile.ZipFile(path)
+        names = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
+        if len(names) != 1:
+            raise DataError(f"{path} holds {len(names)} files, not one", hint="Unpack it and name one.", path=path)
+        return cast("BinaryIO", io.BufferedReader(cast(io.RawIOBase, archive.open(names[0]))))
+    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
+        raise DataError(f"{path} is no readable zip archive: {error}", hint="Get it again.", path=path) from error
 
 
 def _refuse_signature(raw: bytes, name: str) -> None:
