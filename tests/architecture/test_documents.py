@@ -139,3 +139,14 @@ def test_every_test_named_in_the_ledger_exists():
     assert len(named) > 20
     missing = [name for name in named if f"def {name}(" not in tests]
     assert not missing
+
+
+@pytest.mark.parametrize(
+    ("version", "rate", "steps", "warmup", "length"), [(1, 5e-5, 3649, 365, 384), (2, 3e-5, 8144, 814, 512)]
+)
+def test_squad_recipes_are_table_14(version, rate, steps, warmup, length):
+    recipe = read_recipe(f"squad/v{version}")
+    training = recipe["training"]
+    assert (training["learning_rate"], training["batch_size"]) == (rate, 48)
+    assert (training["steps"], training["warmup_steps"], recipe["text"]["max_length"]) == (steps, warmup, length)
+    assert recipe["config"]["hidden_dropout_prob"] == 0 and recipe["config"]["classifier_dropout_prob"] == 0.1

@@ -9,10 +9,11 @@ from typing import Any
 from litebert.errors import UsageError
 from litebert.inference.pipeline import Pipeline
 from litebert.tasks.base import Task
-from litebert.tasks.datasets import benchmark, in_file
+from litebert.tasks.datasets import in_file
 from litebert.tasks.fill_mask import FillMaskTask
 from litebert.tasks.glue_data import available_splits, read_glue
 from litebert.tasks.glue_submission import write_submission
+from litebert.tasks.official import glue_task
 from litebert.tasks.records import STDIN, parse_columns
 
 
@@ -32,7 +33,7 @@ def predict_benchmark(pipeline: Pipeline, name: str, data: str, output: str | Pa
         UsageError: The model has other labels than the task.
         DataError: There is no test split.
     """
-    glue = benchmark(name)
+    glue = glue_task(name)
     labels, expected = pipeline.loaded.task.to_dict().get("labels"), list(glue.labels)
     if labels != expected:
         raise UsageError(

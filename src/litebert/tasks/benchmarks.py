@@ -17,9 +17,9 @@ from litebert.corpus.shards import Corpus
 from litebert.errors import UsageError, nearest
 from litebert.pretrain.held_out import HeldOut
 from litebert.tasks.blimp import UNIGRAM, BlimpScore, read_blimp, score_blimp
-from litebert.tasks.datasets import benchmark_names
 from litebert.tasks.fill_mask import FillMaskTask
 from litebert.tasks.model_folder import load_zero_shot
+from litebert.tasks.official import OFFICIAL, benchmark_names
 from litebert.tasks.pseudo_likelihood import VARIANTS
 from litebert.tasks.zero_shot import ZeroShotModel
 
@@ -133,7 +133,7 @@ def known_benchmark(name: str) -> bool:
     Raises:
         UsageError: It is neither.
     """
-    if name not in BENCHMARKS and not name.startswith("glue/"):
+    if name not in BENCHMARKS and name not in OFFICIAL:
         raise UsageError(f"unknown benchmark {name!r}", hint=nearest(name, [*BENCHMARKS, *benchmark_names()]))
     return name in BENCHMARKS
 

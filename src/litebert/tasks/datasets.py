@@ -13,12 +13,9 @@ import numpy as np
 
 from litebert.errors import DataError, UsageError, nearest
 from litebert.tasks.base import Task
-from litebert.tasks.glue import GLUE, GlueTask
-from litebert.tasks.glue_data import glue_files, read_glue
+from litebert.tasks.official import benchmark_names, official_data
 from litebert.tasks.records import Record, content_hash, parse_columns
 from litebert.tasks.registry import TASKS, task_class
-
-_GLUE_PREFIX = "glue/"
 
 
 @dataclass
@@ -38,29 +35,6 @@ class Splits:
     dev: list[Record]
     provenance: dict[str, Any]
     warnings: list[str] = field(default_factory=list)
-
-
-def benchmark_names() -> list[str]:
-    """Return the named benchmarks that have training data of their own."""
-    return [_GLUE_PREFIX + name for name, task in GLUE.items() if task.trainable]
-
-
-def benchmark(name: str) -> GlueTask:
-    """Return the GLUE task of a name such as ``glue/mrpc``.
-
-    Raises:
-        UsageError: No such benchmark.
-    """
-    if not name.startswith(_GLUE_PREFIX) or name.removeprefix(_GLUE_PREFIX) not in GLUE:
-        raise UsageError(f"unknown benchmark {name!r}", hint=nearest(name, benchmark_names()))
-    return GLUE[name.removeprefix(_GLUE_PREFIX)]
-
-
-def glue_options(glue: GlueTask) -> dict[str, Any]:
-    """Return the options of the classify task for a GLUE task: labels in Google's order, official metric."""
-    if glue.regression:
-        return {"kind": "regression", "metric": f"glue/{glue.name}", "pairs": glue.pair}
-    return {"kind": "single", "labels": glue.labels, "metric": f"glue/{glue.name}", "pairs": glue.pair}
 
 
 def read_splits(
@@ -107,10 +81,11 @@ def read_splits(
 def _benchmark_splits(
     name: str, files: Mapping[str, str | None], data: str | None, dev_fraction: float, limit: int | None
 ) -> Splits:
-    glue = benchmark(name)
+    official = official_data(name)
+    if not official.trainable:
+        raise UsageError(f"{name} has no training data", hint=nearest(name, benchmark_names()))
     if data is None and files["train"] is None:
         raise UsageError(f"{name} needs its official files", hint="Name their folder: --data DIR")
-    task = task_class("classify").from_records([], glue_options(glue))
     warnings: list[str] = []
     provenance: dict[str, Any] = {}
     found: dict[str, list[Record] | None] = {}
@@ -118,10 +93,10 @@ def _benchmark_splits(
         if file is None and data is None:
             found[split] = None
             continue
-        found[split] = records = read_glue(glue, data or "", split, file=file, warnings=warnings)
-        paths = [Path(file)] if file is not None else glue_files(glue, data or "", split)
+        found[split] = records = official.read(data or "", split, file=file, warnings=warnings)
+        paths = [Path(file)] if file is not None else official.files(data or "", split)
         provenance[split] = {"records": len(records), "sha256": ", ".join(content_hash(p) for p in paths)}
-    return _assemble(task, found["train"] or [], found["dev"], dev_fraction, limit, provenance, warnings)
+    return _assemble(official.task(), found["train"] or [], found["dev"], dev_fraction, limit, provenance, warnings)
 
 
 def _assemble(

@@ -9,11 +9,10 @@ from typing import Any
 
 from litebert.errors import DataError, UsageError
 from litebert.tasks.base import Passes, Score, Task, predict_outputs
-from litebert.tasks.datasets import benchmark as named_benchmark
-from litebert.tasks.datasets import glue_options, in_file
+from litebert.tasks.datasets import in_file
 from litebert.tasks.examples import WindowCount
-from litebert.tasks.glue_data import available_splits, read_glue
 from litebert.tasks.model_folder import TaskModel
+from litebert.tasks.official import official_data
 from litebert.tasks.records import Record, parse_columns
 from litebert.tasks.registry import task_class
 
@@ -98,18 +97,15 @@ def evaluate(
 def _benchmark(
     loaded: TaskModel, benchmark: str, data: str, warnings: list[str]
 ) -> tuple[Task, dict[str, list[Record]]]:
-    glue = named_benchmark(benchmark)
-    task = task_class("classify").from_records([], glue_options(glue))
-    labels, expected = loaded.task.to_dict().get("labels"), task.to_dict()["labels"]
-    if labels != expected:
-        raise UsageError(
-            f"{benchmark} has the labels {expected}, the model {labels}",
-            hint="Evaluate a model that was fine-tuned on this benchmark.",
-        )
-    there = [split for split in glue.dev_splits if split in available_splits(glue, data)] or glue.dev_splits[:1]
-    if len(there) < len(glue.dev_splits):
-        warnings.append(f"{data} has only {', '.join(there)} of {', '.join(glue.dev_splits)}")
-    return task, {split: read_glue(glue, data, split, warnings=warnings) for split in there}
+    official = official_data(benchmark)
+    task = official.of_model(loaded.task)
+    file = data if Path(data).is_file() else None
+    if file is not None:
+        return task, {official.dev_splits[0]: official.read("", official.dev_splits[0], file=file, warnings=warnings)}
+    there = [split for split in official.dev_splits if split in official.available(data)] or official.dev_splits[:1]
+    if len(there) < len(official.dev_splits):
+        warnings.append(f"{data} has only {', '.join(there)} of {', '.join(official.dev_splits)}")
+    return task, {split: official.read(data, split, warnings=warnings) for split in there}
 
 
 def check_labelled(records: Sequence[Record], name: str) -> None:

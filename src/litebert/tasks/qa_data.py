@@ -226,17 +226,25 @@ def _paragraphs(articles: Sequence[Any], path: str | Path) -> Iterator[_Raw]:
 
 
 def _rows(path: str | Path, columns: Columns | None, format: str | None, *, labels_required: bool) -> Iterator[_Raw]:
-    table = open_table(path, format=format, header=True, columned=True)
-    names = {name.strip().lower(): name for name in reversed(table.names or [])}
     given = columns or Columns()
+    named = given.keys()
+    by_position = any(isinstance(key, int) for key in named)
+    table = open_table(path, format=format, header=not by_position, columned=bool(named))
+    there = table.names or [str(position) for position in range(table.width if by_position else 0)]
+    if len(there) < 2:
+        raise DataError(
+            f"{table.name} has one column, and a question needs a context",
+            hint='Give JSON Lines: {"question": ..., "context": ...}, or CSV with those columns.', path=table.name,
+        )  # fmt: skip
+    names = {name.strip().lower(): name for name in reversed(there)}
 
     def column(wanted: Any, candidates: Sequence[str], what: str, *, needed: bool) -> str | None:
-        if wanted is not None and (not isinstance(wanted, str) or wanted not in (table.names or [])):
-            raise DataError(f"there is no column {wanted!r}", hint=nearest(str(wanted), table.names or ()), path=path)
-        found = wanted or next((names[c] for c in candidates if c in names), None)
+        if wanted is not None and str(wanted) not in there:
+            raise DataError(f"there is no column {wanted!r}", hint=nearest(str(wanted), there), path=path)
+        found = str(wanted) if wanted is not None else next((names[c] for c in candidates if c in names), None)
         if found is None and needed:
             raise DataError(
-                f"no column recognised as {what}; there are {', '.join(table.names or [])}",
+                f"no column recognised as {what}; there are {', '.join(there)}",
                 hint="Name it: --columns text=QUESTION,pair=CONTEXT,label=ANSWERS", path=path, line=1,
             )  # fmt: skip
         return found
@@ -249,7 +257,7 @@ def _rows(path: str | Path, columns: Columns | None, format: str | None, *, labe
 
     def cells() -> Iterator[_Raw]:
         for line, row in table.rows:
-            cell = row if isinstance(row, Mapping) else dict(zip(table.names or [], row, strict=True))
+            cell = row if isinstance(row, Mapping) else dict(zip(there, row, strict=True))
             value = _answers(cell.get(str(answers)), cell.get(str(start)) if start else None)
             yield _Raw(cell.get(str(question)), cell.get(str(context)), value, cell.get(str(identifier)), line)
 

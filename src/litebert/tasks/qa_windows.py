@@ -91,7 +91,7 @@ def encode_questions(
         count: Increased in place; ``truncated`` counts questions beyond ``MAX_QUESTION`` tokens.
     """
     contexts = list(dict.fromkeys(record.pair or "" for record in records))
-    encoded = dict(zip(contexts, tokenizer.encode_batch(contexts), strict=True))
+    encoded = dict(zip(contexts, tokenizer.encode_batch(contexts, offsets=True), strict=True))
     questions = tokenizer.encode_batch([record.text for record in records])
     room = min(MAX_QUESTION, (text.max_length - 3) // 2)
     examples = []

@@ -1,0 +1,197 @@
+"""Named benchmarks: the official files of data sets, and the task they are.
+
+To add one: subclass ``OfficialData`` where its files are read, and name it in ``OFFICIAL``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from litebert.errors import DataError, UsageError, nearest
+from litebert.tasks.base import Task
+from litebert.tasks.classify import ClassifyTask
+from litebert.tasks.glue import GLUE, GlueTask
+from litebert.tasks.glue_data import available_splits, glue_files, read_glue
+from litebert.tasks.qa import QaTask
+from litebert.tasks.qa_data import read_questions
+from litebert.tasks.records import Record
+
+
+class OfficialData(ABC):
+    """The official files of a benchmark.
+
+    Attributes:
+        name: As on the command line.
+        dev_splits: Labelled held-out splits, the main one first.
+        trainable: Whether it has training data.
+    """
+
+    name: str
+    dev_splits: tuple[str, ...] = ("dev",)
+    trainable: bool = True
+
+    @abstractmethod
+    def task(self) -> Task:
+        """Return the task, with the benchmark's labels and metric."""
+
+    @abstractmethod
+    def available(self, folder: str | Path) -> list[str]:
+        """Return the splits that are in a folder."""
+
+    @abstractmethod
+    def files(self, folder: str | Path, split: str) -> list[Path]:
+        """Return the files of a split; raises DataError where there is none."""
+
+    @abstractmethod
+    def read(self, folder: str | Path, split: str, *, file: str | None = None, warnings: list[str]) -> list[Record]:
+        """Read a split from its folder, or from a file that holds it."""
+
+    def of_model(self, task: Task) -> Task:
+        """Return the task to score a model's answers with.
+
+        Args:
+            task: The model's.
+
+        Raises:
+            UsageError: The model was not trained for this.
+        """
+        mine, its = self.task().to_dict(), task.to_dict()
+        if task.name != self.task().name or its.get("labels") != mine.get("labels"):
+            raise UsageError(
+                f"{self.name} has the labels {mine.get('labels')}, the model {its.get('labels')}",
+                hint="Evaluate a model that was fine-tuned on this benchmark.",
+            )
+        return self.task()
+
+
+@dataclass(frozen=True)
+class GlueFiles(OfficialData):
+    """A GLUE task."""
+
+    glue: GlueTask
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """Name as on the command line."""
+        return f"glue/{self.glue.name}"
+
+    @property
+    def dev_splits(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Labelled held-out splits."""
+        return self.glue.dev_splits
+
+    @property
+    def trainable(self) -> bool:  # type: ignore[override]
+        """Whether it has training data."""
+        return self.glue.trainable
+
+    def task(self) -> Task:
+        """Return the classify task: labels in Google's order, the official metric."""
+        glue = self.glue
+        metric = {"metric": f"glue/{glue.name}", "pairs": glue.pair}
+        if glue.regression:
+            return ClassifyTask.from_records([], {"kind": "regression", **metric})
+        return ClassifyTask.from_records([], {"kind": "single", "labels": glue.labels, **metric})
+
+    def available(self, folder: str | Path) -> list[str]:
+        """Return the splits that are in a folder."""
+        return available_splits(self.glue, folder)
+
+    def files(self, folder: str | Path, split: str) -> list[Path]:
+        """Return the files of a split."""
+        return glue_files(self.glue, folder, split)
+
+    def read(self, folder: str | Path, split: str, *, file: str | None = None, warnings: list[str]) -> list[Record]:
+        """Read a split."""
+        return read_glue(self.glue, folder, split, file=file, warnings=warnings)
+
+
+@dataclass(frozen=True)
+class SquadFiles(OfficialData):
+    """SQuAD, or a data set in its layout: the file of a split begins with its name.
+
+    Attributes:
+        name: As on the command line.
+        version: 1.1 or 2.0.
+    """
+
+    name: str
+    version: str
+
+    def task(self) -> Task:
+        """Return the task; whether questions may have no answer is what the versions differ in."""
+        return QaTask(unanswerable=self.version == "2.0")
+
+    def of_model(self, task: Task) -> Task:
+        """Return the model's own task, which knows its threshold."""
+        if not isinstance(task, QaTask):
+            raise UsageError(f"{self.name} has questions, the model answers {task.name}", hint="Use a model for qa.")
+        return task
+
+    def available(self, folder: str | Path) -> list[str]:
+        """Return the splits that are in a folder."""
+        return [split for split in ("train", "dev") if self._found(folder, split)]
+
+    def files(self, folder: str | Path, split: str) -> list[Path]:
+        """Return the file of a split: of several that begin with its name the one that names the version, or is the shortest."""
+        found = self._found(folder, split)
+        if not found:
+            raise DataError(
+                f"{folder} has no {split} split of SQuAD {self.version}",
+                hint=f"Put {split}-v{self.version}.json there, or name a file with --{split}.", path=folder,
+            )  # fmt: skip
+        return found[:1]
+
+    def _found(self, folder: str | Path, split: str) -> list[Path]:
+        home = Path(folder)
+        if not home.is_dir():
+            raise DataError(f"there is no folder {folder}", hint="It should hold SQuAD's files.", path=folder)
+        files = (path for path in home.glob(f"{split}*.json*") if path.is_file())
+        return sorted(files, key=lambda path: (self.version not in path.name, len(path.name), path.name))
+
+    def read(self, folder: str | Path, split: str, *, file: str | None = None, warnings: list[str]) -> list[Record]:
+        """Read a split."""
+        path = Path(file) if file is not None else self.files(folder, split)[0]
+        return read_questions(path, labels_required=True, warnings=warnings)
+
+
+OFFICIAL: Mapping[str, OfficialData] = {
+    **{f"glue/{name}": GlueFiles(task) for name, task in GLUE.items()},
+    "squad/v1": SquadFiles("squad/v1", "1.1"),
+    "squad/v2": SquadFiles("squad/v2", "2.0"),
+}
+"""Benchmarks by name."""
+
+
+def benchmark_names() -> list[str]:
+    """Return the named benchmarks that have training data of their own."""
+    return [name for name, data in OFFICIAL.items() if data.trainable]
+
+
+def official_data(name: str) -> OfficialData:
+    """Return a benchmark by name.
+
+    Raises:
+        UsageError: No such benchmark.
+    """
+    if name not in OFFICIAL:
+        raise UsageError(f"unknown benchmark {name!r}", hint=nearest(name, benchmark_names()))
+    return OFFICIAL[name]
+
+
+def glue_task(name: str) -> GlueTask:
+    """Return the GLUE task of a name such as ``glue/mrpc``.
+
+    Raises:
+        UsageError: No such benchmark, or none of GLUE's.
+    """
+    data: Any = official_data(name)
+    if not isinstance(data, GlueFiles):
+        raise UsageError(
+            f"{name} has no submission format", hint="Predict its file instead; only GLUE's tests have one."
+        )
+    return data.glue
