@@ -24,7 +24,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
     "litebert": {
         "lone": "alone", "alone_probability": 0.1, "mask_rate": 0.30, "final_mask_rate": 0.15, "single_words_until": 0.3,
-        "sentence_from": 0.3,
+        "sentence_from": 0.3, "repeat_probability": 0.15,
     },
 }  # fmt: skip
 """What each preset sets; fields not named keep their defaults."""

@@ -35,7 +35,7 @@ def corpus(tmp_path_factory):
 
 
 def settings(preset="litebert", **changes):
-    return ExampleSettings(**with_preset({"preset": preset, "length": LENGTH, **changes}))
+    return ExampleSettings(**with_preset({"preset": preset, "length": LENGTH, "repeat_probability": 0.0, **changes}))
 
 
 def stream(corpus, seed=3, progress=None, window_tokens=2**28, **changes):
