@@ -82,10 +82,14 @@ class Task(ABC):
     Attributes:
         name: As on the command line.
         model_class: Network with the head this task needs.
+        pipeline_tag: What the hub calls it.
+        usage: An input for the model card, in Python.
     """
 
     name: ClassVar[str]
     model_class: ClassVar[type[Pretrained]]
+    pipeline_tag: ClassVar[str] = "text-classification"
+    usage: ClassVar[str] = '"some text"'
 
     @classmethod
     @abstractmethod
@@ -125,6 +129,16 @@ class Task(ABC):
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Restore a task from ``litebert.json``."""
 
+    @classmethod
+    def of_foreign(cls, labels: Sequence[str], problem_type: str) -> Self:  # noqa: ARG003 - for heads with labels
+        """Return the task of a folder that another program wrote.
+
+        Args:
+            labels: Names of the outputs in ``config.json``.
+            problem_type: As ``transformers`` writes it; may be empty.
+        """
+        return cls.from_records([], {})
+
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
         """Return what ``litebert.json`` keeps."""
@@ -162,6 +176,10 @@ class Task(ABC):
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return the sum of the losses of B examples, whose ``labels`` are in the batch."""
 
+    def weight(self, batch: Batch) -> float:
+        """Return what the loss of a batch is divided by in the end: the number of examples, by default."""
+        return float(batch["labels"].shape[0])
+
     def distance(self, logits: Tensor, teacher: Tensor) -> Tensor:
         """Return the sum over B records of how far logits (B, C) are from a teacher's; by default the divergence of the softmaxes."""
         log_p, log_q = logits.log_softmax(dim=-1), teacher.log_softmax(dim=-1)
@@ -197,8 +215,8 @@ class TaskObjective(Objective):
         self.task = task
 
     def weights(self, batch: Mapping[str, Tensor]) -> dict[str, float]:
-        """Return the number of examples."""
-        return {"loss": float(batch["labels"].shape[0])}
+        """Return the number of examples, or what else the task's loss is a mean over."""
+        return {"loss": self.task.weight(dict(batch))}
 
     def losses(self, model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the summed loss."""

@@ -135,6 +135,13 @@ class ClassifyTask(Task):
             raise ConfigError(f"litebert.json has {len(task.labels)} labels and {len(task.thresholds)} thresholds")
         return task
 
+    @classmethod
+    def of_foreign(cls, labels: Sequence[str], problem_type: str) -> Self:
+        """Return the task of a folder that another program wrote."""
+        kinds = {"regression": "regression", "multi_label_classification": "multi"}
+        kind = kinds.get(problem_type, "regression" if len(labels) == 1 else "single")
+        return cls.from_records([], {"kind": kind, "labels": labels})
+
     def to_dict(self) -> dict[str, Any]:
         """Return what ``litebert.json`` keeps."""
         return {

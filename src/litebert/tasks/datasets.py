@@ -13,7 +13,7 @@ import numpy as np
 
 from litebert.errors import DataError, UsageError, nearest
 from litebert.tasks.base import Task
-from litebert.tasks.official import benchmark_names, official_data
+from litebert.tasks.official import OFFICIAL, benchmark_names, official_data
 from litebert.tasks.records import Record, content_hash, parse_columns
 from litebert.tasks.registry import TASKS, task_class
 
@@ -57,7 +57,7 @@ def read_splits(
         UsageError: A file is missing from the call.
         DataError: The files are wrong.
     """
-    if "/" in name:
+    if "/" in name or name in OFFICIAL:
         return _benchmark_splits(name, {"train": train, "dev": dev}, data, dev_fraction, limit)
     if name not in TASKS:
         raise UsageError(f"unknown task {name!r}", hint=nearest(name, [*TASKS, *benchmark_names()]))

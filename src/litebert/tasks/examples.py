@@ -15,6 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from litebert.errors import DataError
+from litebert.model.heads import IGNORED
 from litebert.settings import Settings
 from litebert.tasks.records import Record
 from litebert.text import AlbertTokenizer, Encoding
@@ -47,12 +48,13 @@ class Example:
 
     Attributes:
         windows: Token ids and segment types, each window no longer than the model takes.
-        target: What the task's loss compares with: a class, a value, or a row of numbers; None without a label.
+        target: What the task's loss compares with: a class, a value, a row of numbers, or an array with a class for each token of the
+            only window; None without a label.
         detail: What the task needs to turn the model's outputs into an answer.
     """
 
     windows: tuple[tuple[list[int], list[int]], ...]
-    target: int | float | tuple[float, ...] | None
+    target: int | float | tuple[float, ...] | np.ndarray | None
     detail: Any = None
 
     @property
@@ -131,8 +133,8 @@ def collate(examples: Sequence[Example], pad_id: int) -> Batch:
         pad_id: Id for padding; its segment type is 0.
 
     Returns:
-        ``labels`` (B, ...) if all have targets, ``owner`` (W,) int64 index of the example a window belongs to, ``input_ids``,
-        ``token_type_ids`` (W, T) int64, ``attention_mask`` (W, T) bool.
+        ``labels`` (B, ...) if all have targets; of tokens (B, T), -100 on padding. ``owner`` (W,) int64, the example a window belongs
+        to. ``input_ids`` and ``token_type_ids`` (W, T) int64, ``attention_mask`` (W, T) bool.
     """
     windows = [(owner, ids, types) for owner, example in enumerate(examples) for ids, types in example.windows]
     longest = max(len(ids) for _, ids, _ in windows)
@@ -146,7 +148,11 @@ def collate(examples: Sequence[Example], pad_id: int) -> Batch:
         mask[row, : len(ids)] = True
     batch: Batch = {}
     targets = [example.target for example in examples]
-    if all(target is not None for target in targets):
+    if all(isinstance(target, np.ndarray) for target in targets):
+        batch["labels"] = torch.full((len(targets), length), IGNORED)
+        for row, target in enumerate(targets):
+            batch["labels"][row, : len(target)] = torch.from_numpy(target)  # type: ignore[arg-type]
+    elif all(target is not None for target in targets):
         batch["labels"] = torch.tensor(targets)
     batch["owner"] = torch.tensor([owner for owner, _, _ in windows])
     batch["input_ids"] = torch.from_numpy(input_ids)

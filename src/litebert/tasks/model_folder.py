@@ -167,7 +167,7 @@ def _task_model(
     source: Source, reference: str | Path, *, task: str | None, device: torch.device | str, attention: str
 ) -> TaskModel:
     if task is not None and not isinstance(source.info.get("task"), Mapping):
-        found = _task_of_foreign_folder(task, source.config.labels, str(source.config.extra.get("problem_type") or ""))
+        found = task_class(task).of_foreign(source.config.labels, str(source.config.extra.get("problem_type") or ""))
     else:
         found = task_from_info(source.info, model=str(reference))
         if task is not None and found.name != task:
@@ -188,14 +188,6 @@ def _task_model(
     return TaskModel(found, model, tokenizer, text, source.info)
 
 
-_FOREIGN_KINDS = {"regression": "regression", "multi_label_classification": "multi"}
-
-
-def _task_of_foreign_folder(name: str, labels: tuple[str, ...], problem_type: str) -> Task:
-    kind = _FOREIGN_KINDS.get(problem_type, "regression" if len(labels) == 1 else "single")
-    return task_class(name).from_records([], {"kind": kind, "labels": labels})
-
-
 _SHOWN = 20
 """Labels named in a model card."""
 
@@ -208,13 +200,17 @@ def model_card(task: Task, model: Pretrained, provenance: Mapping[str, Any]) -> 
     sources = "\n".join(f"- {name}: {d.get('records')} records, sha256 `{d.get('sha256')}`" for name, d in data.items())
     details = task.to_dict()
     names = details.get("labels", [])
-    labels = ", ".join(f"`{name}`" for name in names[:_SHOWN]) + (
-        f" ... ({len(names)} in all)" if len(names) > _SHOWN else ""
+    labels = (
+        ""
+        if not names
+        else "Outputs: "
+        + ", ".join(f"`{name}`" for name in names[:_SHOWN])
+        + (f" ... ({len(names)} in all)" if len(names) > _SHOWN else "")
     )
     return f"""---
 library_name: litebert
 tags: [albert, litebert, {task.name}]
-pipeline_tag: text-classification
+pipeline_tag: {task.pipeline_tag}
 ---
 
 # {task.name} model
@@ -222,14 +218,14 @@ pipeline_tag: text-classification
 An ALBERT encoder with {model.num_parameters():,} parameters (one block of weights, applied again and again), fine-tuned by LiteBERT
 {provenance.get("version", "")} for `{task.name}` from `{provenance.get("model", "")}`.
 
-Outputs: {labels}
+{labels}
 
 ## Use
 
 ```python
 import litebert
 
-answer = litebert.load("PATH/TO/THIS/FOLDER")("some text")
+answer = litebert.load("PATH/TO/THIS/FOLDER")({task.usage})
 ```
 
 The folder also loads in `transformers`.

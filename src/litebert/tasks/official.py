@@ -16,6 +16,8 @@ from litebert.tasks.base import Task
 from litebert.tasks.classify import ClassifyTask
 from litebert.tasks.glue import GLUE, GlueTask
 from litebert.tasks.glue_data import available_splits, glue_files, read_glue
+from litebert.tasks.ner import NerTask
+from litebert.tasks.ner_data import read_tagged
 from litebert.tasks.qa import QaTask
 from litebert.tasks.qa_data import read_questions
 from litebert.tasks.records import Record
@@ -159,10 +161,55 @@ class SquadFiles(OfficialData):
         return read_questions(path, labels_required=True, warnings=warnings)
 
 
+@dataclass(frozen=True)
+class NerFiles(OfficialData):
+    """A data set of entities with a word a line.
+
+    Attributes:
+        name: As on the command line.
+        types: Of its entities.
+        names: File of each split.
+    """
+
+    name: str
+    types: tuple[str, ...]
+    names: Mapping[str, str]
+
+    def task(self) -> Task:
+        """Return the task, with the types of the data set."""
+        return NerTask.from_records([], {"labels": self.types})
+
+    def available(self, folder: str | Path) -> list[str]:
+        """Return the splits that are in a folder."""
+        return [split for split in self.names if (Path(folder) / self.names[split]).is_file()]
+
+    def files(self, folder: str | Path, split: str) -> list[Path]:
+        """Return the file of a split."""
+        path = Path(folder) / self.names[split]
+        if not path.is_file():
+            raise DataError(f"{folder} has no {self.names[split]}", hint=f"Or name it with --{split}.", path=folder)
+        return [path]
+
+    def read(self, folder: str | Path, split: str, *, file: str | None = None, warnings: list[str]) -> list[Record]:
+        """Read a split."""
+        path = Path(file) if file is not None else self.files(folder, split)[0]
+        return read_tagged(path, format="conll", labels_required=True)
+
+
+_CONLL = NerFiles(
+    "conll2003", ("LOC", "MISC", "ORG", "PER"), {"train": "eng.train", "dev": "eng.testa", "test": "eng.testb"}
+)
+_WNUT = NerFiles(
+    "wnut17", ("corporation", "creative-work", "group", "location", "person", "product"),
+    {"train": "wnut17train.conll", "dev": "emerging.dev.conll", "test": "emerging.test.annotated"},
+)  # fmt: skip
+
 OFFICIAL: Mapping[str, OfficialData] = {
     **{f"glue/{name}": GlueFiles(task) for name, task in GLUE.items()},
     "squad/v1": SquadFiles("squad/v1", "1.1"),
     "squad/v2": SquadFiles("squad/v2", "2.0"),
+    "conll2003": _CONLL,
+    "wnut17": _WNUT,
 }
 """Benchmarks by name."""
 

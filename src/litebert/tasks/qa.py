@@ -72,6 +72,8 @@ class QaTask(Task):
 
     name: ClassVar[str] = "qa"
     model_class: ClassVar[type[Pretrained]] = AlbertForQuestionAnswering
+    pipeline_tag: ClassVar[str] = "question-answering"
+    usage: ClassVar[str] = '("a question", "a passage that answers it")'
 
     unanswerable: bool = False
     threshold: float = 0.0

@@ -19,7 +19,7 @@ from litebert.tasks.examples import Example, TextSettings, WindowCount
 from litebert.tasks.qa_data import Gold
 from litebert.tasks.records import Record
 from litebert.text import AlbertTokenizer
-from litebert.text.windows import windows
+from litebert.text.windows import most_central, windows
 
 MAX_QUESTION = 64
 """Tokens of a question that are read (Google's ``max_query_length``)."""
@@ -115,12 +115,7 @@ def encode_questions(
 
 
 def _windows(cut: Sequence[slice], tokens: int, at: int) -> tuple[PassageWindow, ...]:
-    """Tell for each window where it sees most: the fewer of the tokens it sees on both sides, and a little for its length."""
-    scores = np.full((len(cut), tokens), -1.0)
-    for number, part in enumerate(cut):
-        inside = np.arange(part.stop - part.start)
-        scores[number, part] = np.minimum(inside, inside[::-1]) + 0.01 * inside.size
-    best = scores.argmax(axis=0) if len(cut) else np.zeros(tokens, dtype=np.int64)
+    best = np.array(most_central(cut, tokens), dtype=np.int64)
     return tuple(PassageWindow(at, part.start, best[part] == number) for number, part in enumerate(cut))
 
 

@@ -10,10 +10,11 @@ from litebert.tasks.base import Task
 from litebert.tasks.classify import ClassifyTask
 from litebert.tasks.coherence import CoherenceTask
 from litebert.tasks.fill_mask import FillMaskTask
+from litebert.tasks.ner import NerTask
 from litebert.tasks.qa import QaTask
 from litebert.tasks.zero_shot import ZeroShotTask
 
-TASKS: Mapping[str, type[Task]] = {t.name: t for t in (ClassifyTask, QaTask)}
+TASKS: Mapping[str, type[Task]] = {t.name: t for t in (ClassifyTask, QaTask, NerTask)}
 """Those that are fine-tuned."""
 
 ZERO_SHOT: Mapping[str, type[ZeroShotTask]] = {t.name: t for t in (FillMaskTask, CoherenceTask)}

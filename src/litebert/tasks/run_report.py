@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from litebert.report.page import Report
+from litebert.tasks.registry import task_class
 from litebert.train.evaluation import Evaluation
 from litebert.train.training_report import build_training_report
 
@@ -44,7 +45,8 @@ def build(
         "Versions": ", ".join(f"{name} {value}" for name, value in environment["packages"].items()),
     }
     facts |= {f"Data: {name}": f"sha256 {d['sha256']}" for name, d in data.items()}
-    usage = f'import litebert\n\nanswer = litebert.load("{folder.name}")\nprint(answer("some text"))'
+    task_input = task_class(str(task["name"])).usage
+    usage = f'import litebert\n\nanswer = litebert.load("{folder.name}")\nprint(answer({task_input}))'
     return build_training_report(
         title=f"{settings['task']}: {folder.name}", facts=facts, metrics=metrics, evaluation=evaluation, seeds=seeds,
         warnings=warnings, usage=usage,

@@ -6,6 +6,7 @@ other is windowed (questions over a passage); if both are long they advance in l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from litebert.errors import UsageError
@@ -47,6 +48,27 @@ def windows(
     if length_b is None:
         return [Window(part, None) for part in _cut(length_a, budget, stride)]
     return _pair(length_a, length_b, budget, stride)
+
+
+def most_central(parts: Sequence[slice], length: int) -> list[int]:
+    """Return for each of ``length`` tokens the window that sees most around it.
+
+    That is the fewer of the tokens it sees before and after, and a hundredth of its length (``_check_is_max_context`` in Google's
+    ``run_squad_v1.py``); of equal windows the first.
+
+    Args:
+        parts: Windows over the tokens, which together cover all.
+        length: Number of tokens.
+    """
+    best = [-1.0] * length
+    found = [0] * length
+    for number, part in enumerate(parts):
+        size = part.stop - part.start
+        for token in range(part.start, part.stop):
+            score = min(token - part.start, part.stop - 1 - token) + 0.01 * size
+            if score > best[token]:
+                best[token], found[token] = score, number
+    return found
 
 
 def _pair(length_a: int, length_b: int, budget: int, stride: int) -> list[Window]:

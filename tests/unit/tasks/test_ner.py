@@ -1,0 +1,211 @@
+"""Entities: tag schemes, layouts, words and pieces, whole-entity figures."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from litebert.errors import ConfigError, DataError
+from litebert.model.heads import IGNORED
+from litebert.tasks.examples import TextSettings, WindowCount, collate
+from litebert.tasks.ner import NerTask, first_tokens
+from litebert.tasks.ner_data import Span, Tagged, read_tagged, words_of
+from litebert.tasks.ner_tags import bio_tags, entities_of, parsed_tag
+from litebert.tasks.records import Record
+from litebert.text import AlbertTokenizer
+
+TEXT = "Peter Blackburn lives in Brussels, near the U.S. embassy."
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return AlbertTokenizer.bundled()
+
+
+# --- Tags -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ("B-A I-A O B-B", [(0, 2, "A"), (3, 4, "B")]),  # IOB2
+        ("I-A I-A O I-B", [(0, 2, "A"), (3, 4, "B")]),  # IOB1
+        ("I-A B-A I-A", [(0, 1, "A"), (1, 3, "A")]),  # IOB1: two that touch
+        ("B-A E-A S-B O S-B", [(0, 2, "A"), (2, 3, "B"), (4, 5, "B")]),  # BIOES
+        ("B-A L-A U-A I-A", [(0, 2, "A"), (2, 3, "A"), (3, 4, "A")]),  # BILOU, and an I that begins
+        ("O I-A I-B I-B", [(1, 2, "A"), (2, 4, "B")]),
+        ("B-A B-A", [(0, 1, "A"), (1, 2, "A")]),
+        ("", []),
+        ("O O", []),
+    ],
+)
+def test_schemes(tags, expected):
+    assert entities_of(tags.split()) == expected
+
+
+def test_tags_and_back():
+    draw = np.random.default_rng(0)
+    for _ in range(50):
+        cuts = np.sort(draw.choice(20, 6, replace=False)).tolist()
+        spans = [(a, b, str(draw.choice(["X", "Y"]))) for a, b in zip(cuts[::2], cuts[1::2], strict=True)]
+        assert entities_of(bio_tags(spans, 20)) == spans
+
+
+def test_what_is_no_tag():
+    assert parsed_tag("O") == ("O", "") and parsed_tag("I-geo-loc") == ("I", "geo-loc")
+    assert all(parsed_tag(tag) is None for tag in ("", "X-A", "B", "B-", "o", "PER", "B-A B"))
+
+
+# --- Files ----------------------------------------------------------------------------------------------------------------
+
+
+def test_conll_columns(tmp_path):
+    path = tmp_path / "eng.testa"
+    path.write_text(
+        "-DOCSTART- -X- O O\n\nEU NNP I-NP I-ORG\nrejects VBZ I-VP O\n\n\nPeter NNP I-NP I-PER\nB NNP I-NP I-PER\n"
+    )
+    one, two = read_tagged(path, labels_required=True)
+    assert one.text == "EU rejects" and one.label == Tagged((Span(0, 2, "ORG"),), ((0, 2), (3, 10)))
+    assert two.text == "Peter B" and two.label.entities == (Span(0, 7, "PER"),) and (one.line, two.line) == (3, 7)
+    tabs = tmp_path / "wnut.conll"
+    tabs.write_text("New York\tB-loc\nis\tO\n")
+    (record,) = read_tagged(tabs, labels_required=True)
+    assert record.label.words == ((0, 8), (9, 11))
+
+
+def test_json_spans_and_words(tmp_path):
+    path = tmp_path / "a.jsonl"
+    rows = [
+        {"text": TEXT, "entities": [{"start": 25, "end": 33, "label": "LOC"}, [0, 15, "PER"]], "id": 7},
+        {"tokens": ["Peter", "left"], "ner_tags": ["B-PER", "O"]},
+        {"text": "nothing", "entities": []},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    one, two, three = read_tagged(path, labels_required=True)
+    assert one.label == Tagged((Span(0, 15, "PER"), Span(25, 33, "LOC"))) and one.id == 7
+    assert two.text == "Peter left" and two.label.entities == (Span(0, 5, "PER"),) and three.label == Tagged(())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.conll", "EU X-ORG\n", "line 1 ends with 'X-ORG', which is no tag"),
+        ("a.conll", "EU\n", "line 1 has one column"),
+        ("a.conll", "\n\n", "no sentence"),
+        ("a.jsonl", '{"text": "abc", "entities": [{"start": 1, "end": 9, "label": "A"}]}', "1 to 9 of a text of 3"),
+        ("a.jsonl", '{"text": "abc", "entities": [[0, 2, "A"], [1, 3, "A"]]}', "'ab' and 'bc' overlap"),
+        ("a.jsonl", '{"text": "abc", "entities": [{"start": "0", "end": 1, "label": "A"}]}', "an entity is"),
+        ("a.jsonl", '{"text": "abc"}', "without entities"),
+        ("a.jsonl", '{"tokens": ["a"], "tags": ["O", "O"]}', "1 words and 2 tags"),
+        ("a.jsonl", '{"tokens": ["a"], "tags": [3]}', "3 is no tag"),
+        ("a.jsonl", '{"tokens": ["a", ""], "tags": ["O", "O"]}', "a word is no text"),
+        ("a.jsonl", '{"entities": []}', "there is no text"),
+        ("a.jsonl", '{"text": "a", "entities": 5}', "the entities are a int"),
+    ],
+)
+def test_bad_files(tmp_path, name, content, says):
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(DataError, match=re.escape(says)) as caught:
+        read_tagged(path, labels_required=True)
+    assert str(caught.value.path).endswith(name)
+
+
+# --- Words and pieces -----------------------------------------------------------------------------------------------------
+
+
+def test_words_of_raw_text():
+    words = [TEXT[a:b] for a, b in words_of(TEXT)]
+    assert words == ["Peter", "Blackburn", "lives", "in", "Brussels", ",", "near", "the", "U.S", ".", "embassy", "."]
+    cut = Tagged((Span(0, 3, "X"),))
+    assert [TEXT[a:b] for a, b in words_of(TEXT, cut)][:2] == ["Pet", "er"], "ends of entities are ends of words"
+
+
+def test_first_tokens():
+    offsets = [(0, 3), (3, 5), (5, 5), (6, 9), (9, 15)]
+    assert first_tokens([(0, 5), (6, 15), (16, 18)], offsets) == [0, 3, None]
+    assert first_tokens([(0, 2), (2, 5)], [(0, 5)]) == [0, 0]
+
+
+def long_record(rng):
+    names, fill = ["Brussels", "Paris", "London"], ["river", "stone", "walked", "slowly", "because"]
+    words, spans, at = [], [], 0
+    for _ in range(150):
+        word = str(rng.choice(names if rng.random() < 0.2 else fill))
+        if word in names:
+            spans.append(Span(at, at + len(word), "LOC"))
+        words.append(word)
+        at += len(word) + 1
+    return Record(" ".join(words), label=Tagged(tuple(spans)))
+
+
+def test_every_word_is_trained_once_and_read_back(tokenizer):
+    """Scores that are the targets give the entities back, across windows."""
+    rng = np.random.default_rng(0)
+    records = [long_record(rng) for _ in range(5)]
+    task = NerTask.from_records(records, {})
+    settings, count = TextSettings(max_length=32, stride=8), WindowCount()
+    examples = task.examples(records, tokenizer, settings, count=count)
+    trained = task.training_examples(records, tokenizer, settings, count=WindowCount())
+    assert count.windowed == 5 and len(trained) == sum(len(e.windows) for e in examples)
+    outputs, at = [], 0
+    for example, record in zip(examples, records, strict=True):
+        targets = [t.target for t in trained[at : at + len(example.windows)]]
+        at += len(example.windows)
+        assert sum(int((t != IGNORED).sum()) for t in targets) == len(words_of(record.text))
+        scores = np.zeros((len(targets), 32, len(task.labels)), dtype=np.float32)
+        for row, target in enumerate(targets):
+            places = np.flatnonzero(target != IGNORED)
+            scores[row, places, target[places]] = 9.0
+        outputs.append(scores)
+    for answer, record in zip(task.answer(outputs, examples), records, strict=True):
+        assert [(e.start, e.end, e.entity_group) for e in answer.entities] == [
+            (s.start, s.end, s.label) for s in record.label.entities
+        ]
+        assert all(record.text[e.start : e.end] == e.word and e.score > 0.99 for e in answer.entities)
+    assert task.score(outputs, records, examples).main == 1.0
+
+
+def test_batches_pad_tags_and_the_loss_ignores_the_rest(tokenizer):
+    rng = np.random.default_rng(1)
+    records = [long_record(rng), Record("Paris", label=Tagged((Span(0, 5, "LOC"),)))]
+    task = NerTask.from_records(records, {})
+    examples = task.training_examples(records, tokenizer, TextSettings(max_length=32), count=WindowCount())
+    batch = collate([examples[0], examples[-1]], tokenizer.pad_id)
+    assert batch["labels"].shape == batch["input_ids"].shape and (batch["labels"][1, 3:] == IGNORED).all()
+    logits = torch.randn(*batch["labels"].shape, len(task.labels))
+    chosen = batch["labels"] != IGNORED
+    expected = -logits.log_softmax(-1)[chosen].gather(1, batch["labels"][chosen][:, None]).sum()
+    assert float(task.loss(logits, batch)) == pytest.approx(float(expected), rel=1e-5)
+    assert task.weight(batch) == int(chosen.sum())
+
+
+def test_figures_are_of_whole_entities(tokenizer):
+    """Half an entity is a wrong one and a missed one; so is one of another type."""
+    record = Record("Peter Blackburn in Brussels", label=Tagged((Span(0, 15, "PER"), Span(19, 27, "LOC"))))
+    task = NerTask(("O", "B-LOC", "I-LOC", "B-PER", "I-PER"))
+    examples = task.examples([record], tokenizer, TextSettings(max_length=32), count=WindowCount())
+    scores = np.zeros((1, 32, 5), dtype=np.float32)
+    for place, tag in zip(examples[0].detail.places, ("B-PER", "O", "O", "B-LOC"), strict=True):
+        scores[0, place[1], task.labels.index(tag)] = 9
+    metrics = task.score([scores], [record], examples).evaluation
+    assert metrics.metrics == {"f1": 0.5, "precision": 0.5, "recall": 0.5}
+    assert [row["f1"] for row in metrics.per_label] == [1.0, 0.0] and metrics.worst[
+        0
+    ].predicted == "PER: Peter; LOC: Brussels"
+
+
+def test_bad_tasks(tokenizer):
+    with pytest.raises(DataError, match="no entity"):
+        NerTask.from_records([Record("a", label=Tagged(()))], {})
+    with pytest.raises(ConfigError, match="no option"):
+        NerTask.from_records([], {"kind": "single"})
+    with pytest.raises(ConfigError, match="no tag"):
+        NerTask.from_dict({"labels": ["O", "PER"]})
+    with pytest.raises(DataError, match="'PER' is none of the model's"):
+        record = Record("Peter", label=Tagged((Span(0, 5, "PER"),)))
+        NerTask(("O", "B-LOC", "I-LOC")).training_examples([record], tokenizer, TextSettings(), count=WindowCount())
+    with pytest.raises(DataError, match="not two"):
+        NerTask(("O",)).examples([Record("a", "b")], tokenizer, TextSettings(), count=WindowCount())
