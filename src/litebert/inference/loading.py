@@ -189,7 +189,7 @@ def _keep_within(encoder: PackedEncoder, budget_ms: float, tokens: int) -> None:
 
 
 def _stopping_early(loaded: TaskModel | ZeroShotModel, encoder: PackedEncoder, patience: int) -> EarlyExit:
-    if not isinstance(loaded, TaskModel) or loaded.reads_tokens:
+    if not isinstance(loaded, TaskModel) or not loaded.task.stops_early:
         raise UsageError(f"{loaded.task.name} cannot stop early", hint="Choose a depth instead.")
     classifier = loaded.model.classifier if encoder.firsts_only else None
 

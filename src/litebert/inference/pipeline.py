@@ -15,7 +15,7 @@ from litebert.tasks.model_folder import TaskModel
 from litebert.tasks.records import Record
 from litebert.tasks.zero_shot import ZeroShotModel
 
-Input = str | tuple[str, str] | Mapping[str, str]
+Input = str | tuple[str, str] | Mapping[str, Any]
 """One text; or a pair as ``(text, pair)``, ``{"text": ..., "text_pair": ...}`` or ``{"question": ..., "context": ...}``."""
 
 
@@ -44,7 +44,7 @@ class Pipeline:
         return self.loaded.labels
 
     @overload
-    def __call__(self, inputs: str | tuple[str, str] | Mapping[str, str], **options: Any) -> Answer: ...
+    def __call__(self, inputs: str | tuple[str, str] | Mapping[str, Any], **options: Any) -> Answer: ...
     @overload
     def __call__(self, inputs: Iterable[Input], **options: Any) -> list[Answer]: ...
     def __call__(self, inputs: Input | Iterable[Input], **options: Any) -> Answer | list[Answer]:
@@ -110,7 +110,8 @@ def _record(value: Any) -> Record:
         text = value.get("text", value.get("question"))
         pair = value.get("text_pair", value.get("pair", value.get("context")))
         if isinstance(text, str) and (pair is None or isinstance(pair, str)):
-            return Record(text=text, pair=pair)
+            options = value.get("options")
+            return Record(text=text, pair=pair, extra={} if options is None else {"options": tuple(options)})
     raise DataError(
         f"expected a text, got {type(value).__name__}",
         hint='Give a string, a pair ("a", "b"), or {"text": ..., "text_pair": ...}.',

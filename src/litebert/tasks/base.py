@@ -84,12 +84,14 @@ class Task(ABC):
         model_class: Network with the head this task needs.
         pipeline_tag: What the hub calls it.
         usage: An input for the model card, in Python.
+        stops_early: Whether the answer after each application tells when to stop (``stands``).
     """
 
     name: ClassVar[str]
     model_class: ClassVar[type[Pretrained]]
     pipeline_tag: ClassVar[str] = "text-classification"
     usage: ClassVar[str] = '"some text"'
+    stops_early: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod

@@ -72,6 +72,7 @@ class ClassifyTask(Task):
 
     name: ClassVar[str] = "classify"
     model_class: ClassVar[type[Pretrained]] = AlbertForSequenceClassification
+    stops_early: ClassVar[bool] = True
 
     kind: Kind
     labels: tuple[str, ...]

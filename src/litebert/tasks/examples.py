@@ -51,11 +51,13 @@ class Example:
         target: What the task's loss compares with: a class, a value, a row of numbers, or an array with a class for each token of the
             only window; None without a label.
         detail: What the task needs to turn the model's outputs into an answer.
+        groups: What each window belongs to, where a record is several things that are compared, such as options.
     """
 
     windows: tuple[tuple[list[int], list[int]], ...]
     target: int | float | tuple[float, ...] | np.ndarray | None
     detail: Any = None
+    groups: tuple[int, ...] | None = None
 
     @property
     def tokens(self) -> int:
@@ -134,7 +136,7 @@ def collate(examples: Sequence[Example], pad_id: int) -> Batch:
 
     Returns:
         ``labels`` (B, ...) if all have targets; of tokens (B, T), -100 on padding. ``owner`` (W,) int64, the example a window belongs
-        to. ``input_ids`` and ``token_type_ids`` (W, T) int64, ``attention_mask`` (W, T) bool.
+        to; ``group`` (W,) int64 if they have groups; ``input_ids``, ``token_type_ids`` (W, T) int64; ``attention_mask`` (W, T) bool.
     """
     windows = [(owner, ids, types) for owner, example in enumerate(examples) for ids, types in example.windows]
     longest = max(len(ids) for _, ids, _ in windows)
@@ -155,6 +157,8 @@ def collate(examples: Sequence[Example], pad_id: int) -> Batch:
     elif all(target is not None for target in targets):
         batch["labels"] = torch.tensor(targets)
     batch["owner"] = torch.tensor([owner for owner, _, _ in windows])
+    if examples[0].groups is not None:
+        batch["group"] = torch.tensor([group for example in examples for group in example.groups or ()])
     batch["input_ids"] = torch.from_numpy(input_ids)
     batch["token_type_ids"] = torch.from_numpy(type_ids)
     batch["attention_mask"] = torch.from_numpy(mask)

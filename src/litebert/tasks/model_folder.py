@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,8 +49,8 @@ class TaskModel:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Names of the outputs."""
-        return self.model.config.labels  # type: ignore[union-attr, return-value]
+        """Names of the outputs, where they have names."""
+        return tuple(self.task.to_dict().get("labels", ()))
 
     @property
     def reads_tokens(self) -> bool:
@@ -69,7 +69,7 @@ class TaskModel:
         """
         if options:
             raise UsageError(f"{self.task.name!r} takes no option {next(iter(options))!r}", hint="It takes none.")
-        unlabelled = [Record(text=r.text, pair=r.pair, label=None) for r in records]
+        unlabelled = [replace(r, label=None) for r in records]
         return partial(self._answer, self.task.examples(unlabelled, self.tokenizer, self.text, count=WindowCount()))
 
     def _answer(self, examples: Sequence[Example], passes: Passes) -> list[Answer]:

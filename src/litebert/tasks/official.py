@@ -13,6 +13,8 @@ from typing import Any
 
 from litebert.errors import DataError, UsageError, nearest
 from litebert.tasks.base import Task
+from litebert.tasks.choice import ChoiceTask
+from litebert.tasks.choice_data import read_choices
 from litebert.tasks.classify import ClassifyTask
 from litebert.tasks.glue import GLUE, GlueTask
 from litebert.tasks.glue_data import available_splits, glue_files, read_glue
@@ -196,6 +198,45 @@ class NerFiles(OfficialData):
         return read_tagged(path, format="conll", labels_required=True)
 
 
+@dataclass(frozen=True)
+class ChoiceFiles(OfficialData):
+    """A data set of questions with options: a folder or files that begin with the name of a split.
+
+    Attributes:
+        name: As on the command line.
+    """
+
+    name: str
+
+    def task(self) -> Task:
+        """Return the task."""
+        return ChoiceTask()
+
+    def available(self, folder: str | Path) -> list[str]:
+        """Return the splits that are in a folder."""
+        return [split for split in ("train", "dev", "test") if self._found(folder, split)]
+
+    def files(self, folder: str | Path, split: str) -> list[Path]:
+        """Return the files of a split: all that begin with its name, such as those of RACE's two parts."""
+        found = self._found(folder, split)
+        if not found:
+            raise DataError(f"{folder} has no {split} split", hint=f"Or name a file with --{split}.", path=folder)
+        return found
+
+    def _found(self, folder: str | Path, split: str) -> list[Path]:
+        home = Path(folder)
+        if (home / split).is_dir():
+            return sorted((home / split).rglob("*.txt"))
+        return sorted(path for path in home.glob(f"{split}*.json*") if path.is_file())
+
+    def read(self, folder: str | Path, split: str, *, file: str | None = None, warnings: list[str]) -> list[Record]:
+        """Read a split."""
+        home = Path(folder) / split
+        if file is not None or home.is_dir():
+            return read_choices(file if file is not None else home, labels_required=True)
+        return [r for path in self.files(folder, split) for r in read_choices(path, labels_required=True)]
+
+
 _CONLL = NerFiles(
     "conll2003", ("LOC", "MISC", "ORG", "PER"), {"train": "eng.train", "dev": "eng.testa", "test": "eng.testb"}
 )
@@ -210,6 +251,8 @@ OFFICIAL: Mapping[str, OfficialData] = {
     "squad/v2": SquadFiles("squad/v2", "2.0"),
     "conll2003": _CONLL,
     "wnut17": _WNUT,
+    "race": ChoiceFiles("race"),
+    "dream": ChoiceFiles("dream"),
 }
 """Benchmarks by name."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from litebert.errors import ConfigError, UsageError, nearest
 from litebert.tasks.base import Task
+from litebert.tasks.choice import ChoiceTask
 from litebert.tasks.classify import ClassifyTask
 from litebert.tasks.coherence import CoherenceTask
 from litebert.tasks.fill_mask import FillMaskTask
@@ -14,7 +15,7 @@ from litebert.tasks.ner import NerTask
 from litebert.tasks.qa import QaTask
 from litebert.tasks.zero_shot import ZeroShotTask
 
-TASKS: Mapping[str, type[Task]] = {t.name: t for t in (ClassifyTask, QaTask, NerTask)}
+TASKS: Mapping[str, type[Task]] = {t.name: t for t in (ClassifyTask, QaTask, NerTask, ChoiceTask)}
 """Those that are fine-tuned."""
 
 ZERO_SHOT: Mapping[str, type[ZeroShotTask]] = {t.name: t for t in (FillMaskTask, CoherenceTask)}

@@ -1,0 +1,165 @@
+"""Questions with options: layouts, Google's input layout, scores over options."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from litebert.config import AlbertConfig
+from litebert.errors import ConfigError, DataError
+from litebert.model.heads import AlbertForMultipleChoice
+from litebert.tasks.base import predict_outputs
+from litebert.tasks.choice import ChoiceTask
+from litebert.tasks.choice_data import read_choices
+from litebert.tasks.examples import TextSettings, WindowCount, collate
+from litebert.tasks.official import OFFICIAL
+from litebert.tasks.records import Record
+from litebert.text import AlbertTokenizer
+
+RACE = {
+    "id": "middle3.txt", "article": "Light is reflected.", "questions": ["We see _ .", "What is it about?"],
+    "options": [["light", "heat"], ["Colours", "Light", "Heat"]], "answers": ["A", "B"],
+}  # fmt: skip
+DREAM = [[["M: Hello.", "W: Bye."], [{"question": "Who?", "choice": ["A man", "Both"], "answer": "Both"}], "1-2"]]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return AlbertTokenizer.bundled()
+
+
+def written(tmp_path, rows, name):
+    path = tmp_path / name
+    text = json.dumps(rows) if name.endswith(".json") else "".join(json.dumps(row) + "\n" for row in rows)
+    path.write_text(text)
+    return path
+
+
+def test_race_in_both_shapes(tmp_path):
+    one, two = read_choices(written(tmp_path, [RACE], "dev.jsonl"), labels_required=True)
+    assert (one.text, one.pair, one.label, one.id) == ("We see _ .", "Light is reflected.", "0", "middle3.txt-0")
+    assert two.extra == {"options": ("Colours", "Light", "Heat"), "part": "middle"} and two.label == "1"
+    (tmp_path / "race" / "dev" / "middle").mkdir(parents=True)
+    (tmp_path / "race" / "dev" / "middle" / "3.txt").write_text(json.dumps(RACE))
+    assert OFFICIAL["race"].read(tmp_path / "race", "dev", warnings=[]) == [one, two]
+    assert OFFICIAL["race"].available(tmp_path / "race") == ["dev"]
+    (tmp_path / "race" / "test-high.jsonl").write_text(json.dumps(RACE))
+    (tmp_path / "race" / "test-middle.jsonl").write_text(json.dumps(RACE))
+    assert len(OFFICIAL["race"].read(tmp_path / "race", "test", warnings=[])) == 4
+
+
+def test_dream(tmp_path):
+    (record,) = read_choices(written(tmp_path, DREAM, "dev.json"), labels_required=True)
+    assert (record.pair, record.label, record.id) == ("M: Hello.\nW: Bye.", "1", "1-2-0")
+
+
+@pytest.mark.parametrize("answer", ["B", "b", 1, "1", "heat"])
+def test_answers(tmp_path, answer):
+    rows = [{"question": "What?", "options": ["light", "heat"], "answer": answer}]
+    (record,) = read_choices(written(tmp_path, rows, "a.jsonl"), labels_required=True)
+    assert record.label == "1" and record.pair is None
+
+
+def test_tables(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('question,context,A,B,C,answer\n"Which?","A text",x,y,z,C\n')
+    (record,) = read_choices(path, labels_required=True)
+    assert record.extra["options"] == ("x", "y", "z") and record.label == "2" and record.pair == "A text"
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"question": "q", "options": ["a"], "answer": 0}, "has 1 options"),
+        ({"question": "q", "answer": 0}, "has 0 options"),
+        ({"question": "q", "options": ["a", 3], "answer": 0}, "has 2 options"),
+        ({"question": "q", "options": ["a", "b"], "answer": "c"}, "is none of its 2 options"),
+        ({"question": "q", "options": ["a", "b"], "answer": 2}, "is none of its 2 options"),
+        ({"question": "q", "options": ["a", "b"]}, "no answer"),
+        ({"options": ["a", "b"], "answer": 0}, "is no text"),
+        ({**RACE, "options": [["a", "b"]]}, "2 questions and 1 lists of options"),
+        ({**RACE, "answers": ["A"]}, "2 questions and 1 answers"),
+    ],
+)
+def test_bad_rows(tmp_path, row, says):
+    path = written(tmp_path, [row], "a.jsonl")
+    with pytest.raises(DataError, match=re.escape(says)) as caught:
+        read_choices(path, labels_required=True)
+    assert str(caught.value.path).endswith("a.jsonl")
+
+
+def record(question="We see _ .", article="Light is reflected.", options=("light", "heat", "a cold winter"), label="0"):
+    return Record(question, article, label, extra={"options": tuple(options)})
+
+
+def test_the_layout_is_google_s(tokenizer):
+    (example,) = ChoiceTask().examples([record()], tokenizer, TextSettings(max_length=64), count=WindowCount())
+    assert example.groups == (0, 1, 2) and example.target == 0
+    for (ids, types), option in zip(example.windows, ("light", "heat", "a cold winter"), strict=True):
+        whole = tokenizer.encode("Light is reflected.", f"We see {option} .")
+        assert (ids, types) == (whole.ids, whole.type_ids)
+    (behind,) = ChoiceTask().examples([record("What?")], tokenizer, TextSettings(max_length=64), count=WindowCount())
+    assert behind.windows[1][0] == tokenizer.encode("Light is reflected.", "What? heat").ids
+
+
+def test_long_questions_keep_their_end_and_long_articles_are_windowed(tokenizer):
+    count = WindowCount()
+    long = record("why " * 300 + "_", "river stone " * 200)
+    (example,) = ChoiceTask().examples([long], tokenizer, TextSettings(max_length=64, stride=8), count=count)
+    assert count.windowed == 1 and len(example.windows) % 3 == 0 and list(example.groups) == sorted(example.groups)
+    assert all(len(ids) <= 64 for ids, _ in example.windows)
+    assert {tuple(ids[-2:-1]) for ids, _ in example.windows[: len(example.windows) // 3]} == {
+        tuple(tokenizer.encode("why light").ids[-2:-1])
+    }
+    (few,) = ChoiceTask().training_examples([long], tokenizer, TextSettings(max_length=64, max_windows=2), count=count)
+    assert few.groups == (0, 0, 1, 1, 2, 2) and count.truncated == 1
+    cut = TextSettings(max_length=64, long_text="truncate")
+    (one,) = ChoiceTask().examples([long], tokenizer, cut, count=count)
+    assert one.groups == (0, 1, 2) and count.truncated == 2
+
+
+def test_questions_with_different_numbers_of_options_share_a_batch(tokenizer):
+    """A question's logits do not depend on its neighbours, and an option's are the best of its windows."""
+    torch.manual_seed(0)
+    config = AlbertConfig(
+        vocab_size=tokenizer.vocab_size, embedding_size=8, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=32, max_position_embeddings=64,
+    )  # fmt: skip
+    model = AlbertForMultipleChoice(config).eval()
+    records = [record(), record("What?", "river stone " * 60, ("one", "two"), "1")]
+    task = ChoiceTask()
+    examples = task.examples(records, tokenizer, TextSettings(max_length=48, stride=8), count=WindowCount())
+    found = predict_outputs(task, model, examples, pad_id=tokenizer.pad_id)
+    assert [len(row) for row in found] == [3, 2]
+    for row, example in zip(found, examples, strict=True):
+        best = [-np.inf] * len(example.detail)
+        for (ids, types), group in zip(example.windows, example.groups, strict=True):
+            with torch.inference_mode():
+                logit = model(torch.tensor([[ids]]), token_type_ids=torch.tensor([[types]])).logits.item()
+            best[group] = max(best[group], logit)
+        assert row == pytest.approx(best, abs=1e-5)
+    batch = collate(examples, tokenizer.pad_id)
+    logits = task.logits(model, batch)
+    expected = sum(-torch.from_numpy(row).log_softmax(-1)[int(r.label)] for row, r in zip(found, records, strict=True))
+    assert float(task.loss(logits, batch).detach()) == pytest.approx(float(expected), rel=1e-4)
+    assert torch.isfinite(task.distance(logits, logits.detach()))
+
+
+def test_figures_by_part():
+    parts = ["middle", "middle", "high", "high"]
+    records = [Record("q", "t", "0", extra={"options": ("a", "b"), "part": part}) for part in parts]
+    outputs = [np.array([1.0, 0.0]), np.array([0.0, 1.0]), np.array([2.0, 0.0]), np.array([1.0, 0.5])]
+    examples = [type("E", (), {"detail": ("a", "b")})() for _ in records]
+    score = ChoiceTask().score(outputs, records, examples)
+    assert score.evaluation.metrics == {"accuracy": 0.75, "accuracy_high": 1.0, "accuracy_middle": 0.5}
+    answer = ChoiceTask().answer(outputs[:1], examples[:1])[0].to_dict()
+    assert answer["label"] == "A" and answer["answer"] == "a" and len(answer["scores"]) == 2
+
+
+def test_bad_calls(tokenizer):
+    with pytest.raises(ConfigError, match="no option"):
+        ChoiceTask.from_records([], {"labels": ["a"]})
+    with pytest.raises(DataError, match="has no options"):
+        ChoiceTask().examples([Record("q")], tokenizer, TextSettings(), count=WindowCount())

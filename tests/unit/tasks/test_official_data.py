@@ -1,0 +1,67 @@
+"""The official files as published: as many questions, sentences and entities as their papers count."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from litebert.errors import UsageError
+from litebert.tasks.official import OFFICIAL, benchmark_names, glue_task, official_data
+from litebert.tasks.qa_metrics import scored
+
+DATA = Path(os.environ.get("LITEBERT_DATA", "/nowhere"))
+needs_data = pytest.mark.skipif(
+    not DATA.is_dir(), reason="LITEBERT_DATA does not name a folder with the public data sets"
+)
+
+
+@needs_data
+@pytest.mark.parametrize(
+    ("name", "folder", "split", "records"),
+    [
+        ("squad/v1", "squad-v1.1", "dev", 10_570),
+        ("squad/v2", "squad-v2.0", "dev", 11_873),
+        ("race", "race", "dev", 4_887),
+        ("race", "race", "test", 4_934),
+        ("dream", "dream", "train", 6_116),
+        ("dream", "dream", "dev", 2_040),
+        ("conll2003", "conll2003", "train", 14_041),
+        ("conll2003", "conll2003", "dev", 3_250),
+        ("conll2003", "conll2003", "test", 3_453),
+    ],
+)
+def test_records(name, folder, split, records):
+    warnings = []
+    assert len(OFFICIAL[name].read(DATA / folder, split, warnings=warnings)) == records and warnings == []
+
+
+@needs_data
+@pytest.mark.parametrize(
+    ("name", "split", "entities"),
+    [
+        ("conll2003", "train", 23_499),
+        ("conll2003", "dev", 5_942),
+        ("conll2003", "test", 5_648),
+        ("wnut17", "test", 1_079),
+    ],
+)
+def test_entities(name, split, entities):
+    records = OFFICIAL[name].read(DATA / name, split, warnings=[])
+    assert sum(len(record.label.entities) for record in records) == entities
+
+
+@needs_data
+def test_nothing_answered_is_half_right_on_squad_2():
+    """The figure of a model that answers nothing (checklist F10)."""
+    records = OFFICIAL["squad/v2"].read(DATA / "squad-v2.0", "dev", warnings=[])
+    figures = scored([""] * len(records), [record.label.texts for record in records])
+    assert round(100 * figures.f1.mean(), 2) == round(100 * figures.exact.mean(), 2) == 50.07
+
+
+def test_names():
+    assert {"glue/mrpc", "squad/v1", "squad/v2", "race", "dream", "conll2003", "wnut17"} <= set(benchmark_names())
+    assert "glue/ax" not in benchmark_names()
+    with pytest.raises(UsageError, match="Did you mean"):
+        official_data("squad/v3")
+    with pytest.raises(UsageError, match="no submission format"):
+        glue_task("race")
