@@ -8,6 +8,7 @@ import pytest
 import litebert
 from litebert.checkpoint.reference import bundled_models
 from litebert.corpus.shards import tokenizer_sha256
+from litebert.pretrain.model_card import total_training
 from litebert.pretrain.settings import PretrainSettings
 from litebert.settings import build_settings
 
@@ -84,7 +85,7 @@ def test_the_card_says_what_it_is(info):
     card = (FOLDER / "README.md").read_text()
     for heading in ("## Figures", "## Training", "## Data", "## Limits"):
         assert heading in card
-    assert f"{info['provenance']['training']['tokens']:,} tokens" in card
+    assert f"{total_training(info['provenance'])['tokens']:,} tokens" in card
     for word in ("Wikipedia", "CC BY-SA", "public domain", "CC BY 4.0", "SHA-256"):
         assert word in card
     assert "/tmp" not in card + json.dumps(info) and "/home" not in card

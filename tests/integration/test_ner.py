@@ -8,6 +8,7 @@ import pytest
 import litebert
 
 NAMES = {"person": ["peter", "mary", "john"], "place": ["paris", "london", "rome"]}
+MORE = {"person": ["smith", "brown"], "place": ["city", "county"]}
 FILL = ["walked", "through", "the", "old", "streets", "and", "saw", "nothing", "but", "rain"]
 
 
@@ -18,7 +19,7 @@ def sentence(draw):
         if kind is None:
             rows.append((draw.choice(FILL), "O"))
         else:
-            words = draw.choices(NAMES[kind], k=draw.randint(1, 2))
+            words = [draw.choice(NAMES[kind]), *draw.choices(MORE[kind], k=draw.randint(0, 2))]
             rows += [(word, ("I-" if i else "B-") + kind) for i, word in enumerate(words)]
             rows.append((draw.choice(FILL), "O"))
     return rows
