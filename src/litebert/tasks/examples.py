@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -163,6 +164,14 @@ def collate(examples: Sequence[Example], pad_id: int) -> Batch:
     batch["token_type_ids"] = torch.from_numpy(type_ids)
     batch["attention_mask"] = torch.from_numpy(mask)
     return batch
+
+
+def by_example(values: Tensor, batch: Batch) -> list[np.ndarray]:
+    """Return what a batch's windows (W, ...) hold as float32, in one array (w, ...) for each of its examples."""
+    owner = batch["owner"].cpu().numpy()
+    bounds = np.searchsorted(owner, np.arange(int(owner[-1]) + 2))
+    array = values.float().cpu().numpy()
+    return [array[start:end] for start, end in pairwise(bounds)]
 
 
 class TrainingBatches:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
@@ -24,8 +23,8 @@ from litebert.checkpoint.pretrained import AlbertForTokenClassification, Pretrai
 from litebert.errors import ConfigError, DataError, nearest
 from litebert.model.heads import IGNORED
 from litebert.tasks.base import Answer, Outputs, Score, Task
-from litebert.tasks.examples import Batch, Example, TextSettings, WindowCount
-from litebert.tasks.ner_data import Span, Tagged, read_tagged, words_of
+from litebert.tasks.examples import Batch, Example, TextSettings, WindowCount, by_example
+from litebert.tasks.ner_data import Tagged, read_tagged, words_of
 from litebert.tasks.ner_tags import bio_tags, entities_of, parsed_tag
 from litebert.tasks.records import Columns, Record
 from litebert.text import AlbertTokenizer
@@ -216,8 +215,7 @@ class NerTask(Task):
 
     def outputs(self, logits: Tensor, batch: Batch) -> list[np.ndarray]:
         """Return the (w, T, C) logits of each text's windows."""
-        values, owner = logits.float().cpu().numpy(), batch["owner"].cpu().numpy()
-        return [values[a:b] for a, b in pairwise(np.searchsorted(owner, np.arange(int(owner[-1]) + 2)))]
+        return by_example(logits, batch)
 
     def weight(self, batch: Batch) -> float:
         """Return the number of words."""
@@ -308,6 +306,3 @@ def _figures(right: int, predicted: int, gold: int) -> dict[str, float]:
 
 def _told(spans: set[tuple[int, int, str]], text: str) -> str:
     return "; ".join(f"{kind}: {text[start:end]}" for start, end, kind in sorted(spans)) or "(none)"
-
-
-__all__ = ["Entities", "Entity", "NerTask", "Span"]

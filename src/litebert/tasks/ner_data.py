@@ -16,7 +16,7 @@ from typing import Any
 
 from litebert.errors import DataError
 from litebert.tasks.ner_tags import entities_of, parsed_tag
-from litebert.tasks.records import Record, StructuredLabel
+from litebert.tasks.records import Record, StructuredLabel, trimmed_span
 from litebert.tasks.rows import STDIN, open_table, text_lines
 
 CONLL = (".conll", ".bio", ".iob", ".iob2", ".bioes", ".testa", ".testb", ".train", ".dev", ".test", ".annotated")
@@ -214,5 +214,4 @@ def _span(entity: Any, text: str) -> Span:
             f"an entity lies at {start} to {end} of a text of {len(text)} characters",
             hint="Characters from 0, the end excluded.",
         )
-    body = text[start:end]
-    return Span(start + len(body) - len(body.lstrip()), end - (len(body) - len(body.rstrip())), kind)
+    return Span(*trimmed_span(text, start, end), kind)

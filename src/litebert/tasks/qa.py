@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from litebert.checkpoint.pretrained import AlbertForQuestionAnswering, Pretrained
 from litebert.errors import ConfigError, DataError, nearest
 from litebert.tasks.base import Answer, Outputs, Score, Task
-from litebert.tasks.examples import Batch, Example, TextSettings, WindowCount
+from litebert.tasks.examples import Batch, Example, TextSettings, WindowCount, by_example
 from litebert.tasks.qa_data import Gold, read_questions
 from litebert.tasks.qa_metrics import best_threshold, scored
 from litebert.tasks.qa_windows import Passage, Span, best_spans, encode_questions, with_targets
@@ -169,9 +168,7 @@ class QaTask(Task):
 
     def outputs(self, logits: Tensor, batch: Batch) -> list[np.ndarray]:
         """Return the (w, T, 2) logits of each question's windows."""
-        values, owner = logits.float().cpu().numpy(), batch["owner"].cpu().numpy()
-        bounds = np.searchsorted(owner, np.arange(int(owner[-1]) + 2))
-        return [values[a:b] for a, b in pairwise(bounds)]
+        return by_example(logits, batch)
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return the summed mean of both cross-entropies over the real positions; Google's goes over padding, too."""

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from litebert.tasks.examples import Example, TextSettings, WindowCount
 from litebert.tasks.qa_data import Gold
-from litebert.tasks.records import Record
+from litebert.tasks.records import Record, trimmed_span
 from litebert.text import AlbertTokenizer
 from litebert.text.windows import most_central, windows
 
@@ -56,9 +56,7 @@ class Passage:
 
     def characters(self, first: int, last: int) -> tuple[int, int]:
         """Return first and past-the-last character of tokens ``first`` to ``last``, without white space around them."""
-        start, end = self.offsets[first][0], self.offsets[last][1]
-        body = self.text[start:end]
-        return start + len(body) - len(body.lstrip()), end - (len(body) - len(body.rstrip()))
+        return trimmed_span(self.text, self.offsets[first][0], self.offsets[last][1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,6 +139,12 @@ def iter_records(
     return _records(path, format, columns, options, warnings if warnings is not None else [])
 
 
+def trimmed_span(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return a span of a text without the white space at its ends."""
+    body = text[start:end]
+    return start + len(body) - len(body.lstrip()), end - (len(body) - len(body.rstrip()))
+
+
 # Rows to records ------------------------------------------------------------------------------------------------------
 
 
