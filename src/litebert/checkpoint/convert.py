@@ -13,6 +13,7 @@ from litebert import files
 from litebert.checkpoint import pretrained
 from litebert.checkpoint.pretrained import AlbertTokenizer, Pretrained, check_vocabulary, read_source
 from litebert.checkpoint.report import LoadReport
+from litebert.checkpoint.sentence_folder import MODULES
 from litebert.checkpoint.source import Source
 from litebert.errors import CheckpointError, UsageError
 
@@ -46,6 +47,8 @@ class Conversion:
 
 def network_for(source: Source) -> type[Pretrained]:
     """Return the class that keeps the heads of a checkpoint: by its ``architectures``, else by the heads that are there."""
+    if source.path is not None and (source.path / MODULES).is_file():
+        return pretrained.AlbertForSentenceEmbedding
     named = source.config.extra.get("architectures")
     if isinstance(named, list) and named:
         found = getattr(pretrained, str(named[0]), None)

@@ -198,7 +198,7 @@ def write_hugging_face(
     from safetensors.torch import save
 
     tensors = foreign_state(model, config, leave_out=leave_out)
-    if not hasattr(model, "albert"):
+    if architecture == "AlbertModel":
         tensors = {name.removeprefix("albert."): tensor for name, tensor in tensors.items()}
     if any(hasattr(model, head) for head in _TWO_WAY_HEADS) and config.num_labels != 2:
         config = config.replace(num_labels=2)

@@ -18,6 +18,7 @@ from litebert.checkpoint.google import read_google
 from litebert.checkpoint.huggingface import read_hugging_face, write_hugging_face
 from litebert.checkpoint.reference import RANDOM, local_path, located
 from litebert.checkpoint.report import LoadReport
+from litebert.checkpoint.sentence_folder import check_sentence_files, write_sentence_files
 from litebert.checkpoint.source import Source
 from litebert.config import AlbertConfig
 from litebert.errors import ConfigError
@@ -197,6 +198,40 @@ class AlbertForTokenClassification(Pretrained, heads.AlbertForTokenClassificatio
 
 class AlbertForQuestionAnswering(Pretrained, heads.AlbertForQuestionAnswering):
     """Span head, see ``litebert.model.heads.AlbertForQuestionAnswering``."""
+
+
+class AlbertForSentenceEmbedding(Pretrained, heads.AlbertForSentenceEmbedding):
+    """Mean of the states, see ``litebert.model.heads.AlbertForSentenceEmbedding``.
+
+    A folder of it is an encoder's with the files by which ``sentence-transformers`` loads it.
+
+    Attributes:
+        max_length: Tokens of one input it was made for; None for all its positions.
+    """
+
+    max_length: int | None = None
+
+    @classmethod
+    def from_source(cls, source: Source, **options: Any) -> Self:
+        """Build the network; arguments as in ``from_pretrained``.
+
+        Raises:
+            CheckpointError: As there, or a folder whose vectors are made in another way.
+        """
+        max_length = check_sentence_files(source.path) if source.path is not None else None
+        model = super().from_source(source, **options)
+        model.max_length = max_length
+        return model
+
+    def save_pretrained(self, folder: str | Path, *, stored: torch.dtype | None = None) -> None:
+        """Write the folder; arguments and errors as for every network."""
+        super().save_pretrained(folder, stored=stored)
+        config = self._albert_config()
+        length = self.max_length or config.max_position_embeddings
+        write_sentence_files(Path(folder), hidden_size=config.hidden_size, max_length=length)
+
+
+AlbertForSentenceEmbedding._class_name = "AlbertModel"  # what transformers loads it as
 
 
 class AlbertForMultipleChoice(Pretrained, heads.AlbertForMultipleChoice):

@@ -17,6 +17,7 @@ from litebert.cli.output import common_options, print_result, say, table
     "--benchmark",
     help="Name of a benchmark, e.g. glue/mrpc: official files and metrics; blimp, pretraining: for a pretrained MODEL.",
 )
+@click.option("--task", help="For a MODEL that was not fine-tuned: embed; default: what the folder names.")
 @click.option("--columns", help="Which column is what: text=...,pair=...,label=...")
 @click.option("--variant", help="blimp: original, within_word_l2r or both; default: both.")
 @click.option(
@@ -29,6 +30,7 @@ def command(
     model: str,
     data: str,
     benchmark: str | None,
+    task: str | None,
     columns: str | None,
     variant: str | None,
     limit: int | None,
@@ -59,9 +61,9 @@ def command(
         raise UsageError("--variant and --limit belong to --benchmark blimp and pretraining")
     place = choose_device(device)
     if benchmark is not None and of_pretrained:
-        if columns is not None:
+        if columns is not None or task is not None:
             raise UsageError(
-                f"--columns does not go with --benchmark {benchmark}", hint="Its files have fixed columns."
+                f"--columns and --task do not go with --benchmark {benchmark}", hint="Its files have fixed columns, and it names its task."
             )
         refuse_flags(click.get_current_context(), ENGINE.get(benchmark, ()), f"--benchmark {benchmark}")
 
@@ -74,11 +76,11 @@ def command(
         parts = [f"{title}\n{table(rows)}" for title, rows in result.tables]
         print_result("evaluate", result.data, "\n\n".join(parts), as_json=as_json, warnings=result.warnings)
         return
-    pipeline = load(model, device=device, **engine)
+    pipeline = load(model, task, device=device, **engine)
     if not isinstance(pipeline.loaded, TaskModel):
         raise UsageError(
             f"{model} was not fine-tuned: it answers {pipeline.task}, which has no labels",
-            hint="Fine-tune it first, or add --benchmark pretraining or blimp.",
+            hint="Fine-tune it first, or add --task embed, or --benchmark pretraining or blimp.",
         )
     with counting("evaluating", None, quiet=as_json) as progress:
         found = evaluate(pipeline.loaded, data, benchmark=benchmark, columns=columns, passes=pipeline.passes(progress))

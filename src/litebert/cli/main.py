@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "finetune": ("litebert.cli.finetune", "Train a task model on labelled data."),
     "evaluate": ("litebert.cli.evaluate", "Score a task model on labelled data."),
     "predict": ("litebert.cli.predict", "Answer a file or standard input."),
+    "embed": ("litebert.cli.embed", "Make vectors of texts."),
     "bench": ("litebert.cli.bench", "Measure what the documents quote."),
     "export": ("litebert.cli.export", "Write a model for ONNX Runtime or OpenVINO."),
     "recipes": ("litebert.cli.recipes", "List the shipped recipes, or print one."),

@@ -1,4 +1,4 @@
-"""The heads over the encoder: masked LM, sentence order, sequence, token, span, choice.
+"""The heads over the encoder: masked LM, sentence order, sequence, token, span, embedding, choice.
 
 Legend: B sequences, T positions, V vocabulary, E embedding width, H hidden width, C labels or choices, M labelled positions.
 Where it is written: masked LM and sentence order in Google's ``run_pretraining.py`` (``get_masked_lm_output``,
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from litebert.config import AlbertConfig
 from litebert.errors import ConfigError
 from litebert.model.albert import ACTIVATION_FUNCTIONS, AlbertModel, initialise
-from litebert.model.outputs import EncoderOutput, LogitsOutput, PreTrainingOutput, SpanOutput
+from litebert.model.outputs import EmbeddingOutput, EncoderOutput, LogitsOutput, PreTrainingOutput, SpanOutput
 
 IGNORED = -100
 """Label of a position that carries no loss."""
@@ -295,6 +295,33 @@ class AlbertForQuestionAnswering(WithEncoder):
             ]
             loss = torch.stack(losses).mean()
         return SpanOutput(loss=loss, start_logits=start, end_logits=end, hidden_states=out.hidden_states)
+
+
+class AlbertForSentenceEmbedding(WithEncoder):
+    """Encoder whose last states are averaged over the tokens to a vector of length 1 (Sentence-BERT, arXiv:1908.10084, "MEAN")."""
+
+    uses_pooler = False
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        *,
+        inputs_embeds: Tensor | None = None,
+    ) -> EmbeddingOutput:
+        """Embed inputs, special tokens and all: (B, H); arguments as in ``AlbertModel.forward``."""
+        out: EncoderOutput = self.albert(
+            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds=inputs_embeds
+        )
+        states = out.last_hidden_state.float()  # (B, T, H)
+        if attention_mask is None:
+            mean = states.mean(dim=1)
+        else:
+            real = attention_mask.to(states.dtype).unsqueeze(-1)  # (B, T, 1)
+            mean = (states * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
+        return EmbeddingOutput(sentence_embedding=F.normalize(mean, dim=-1), token_embeddings=out.last_hidden_state)
 
 
 class AlbertForMultipleChoice(_WithClassifier):

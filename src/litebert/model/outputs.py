@@ -86,6 +86,19 @@ class LogitsOutput(Output):
 
 
 @dataclass(kw_only=True)
+class EmbeddingOutput(Output):
+    """Vectors of whole inputs.
+
+    Attributes:
+        sentence_embedding: (B, H), of length 1.
+        token_embeddings: (B, T, H), the last states.
+    """
+
+    sentence_embedding: Tensor
+    token_embeddings: Tensor
+
+
+@dataclass(kw_only=True)
 class SpanOutput(Output):
     """Start and end of an answer.
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from litebert.checkpoint.pretrained import Pretrained
+from litebert.errors import UsageError
 from litebert.tasks.examples import Batch, Example, TextSettings, WindowCount, inference_batches
 from litebert.tasks.records import Columns, Record, iter_records
 from litebert.text import AlbertTokenizer
@@ -199,6 +200,19 @@ class Task(ABC):
         """Tell for B records whether logits (B, C) mean the same answer as those one application before; by default the best label."""
         return before.argmax(dim=-1) == now.argmax(dim=-1)
 
+    def for_call(self, options: Mapping[str, Any]) -> Self:
+        """Return the task as one call asks for it; by default no call can ask for anything.
+
+        Args:
+            options: Keyword arguments of the call.
+
+        Raises:
+            UsageError: An option the task does not have.
+        """
+        for option in options:
+            raise UsageError(f"{self.name!r} takes no option {option!r}", hint="It takes none.")
+        return self
+
     @abstractmethod
     def answer(self, outputs: Outputs, examples: Sequence[Example]) -> list[Answer]:
         """Turn what the model says into answers."""
@@ -208,6 +222,13 @@ class Task(ABC):
     ) -> Self:  # fmt: skip
         """Return the task with thresholds and the like fitted on held-out data; by default itself."""
         return self
+
+    def tune_and_score(
+        self, outputs: Outputs, records: Sequence[Record], examples: Sequence[Example]
+    ) -> tuple[Self, Score]:
+        """Return the task as ``tune`` fits it, and its score on the very records it was fitted on, as honest as it can be."""
+        tuned = self.tune(outputs, records, examples)
+        return tuned, tuned.score(outputs, records, examples)
 
 
 class TaskObjective(Objective):

@@ -49,8 +49,8 @@ class Example:
 
     Attributes:
         windows: Token ids and segment types, each window no longer than the model takes.
-        target: What the task's loss compares with: a class, a value, a row of numbers, or an array with a class for each token of the
-            only window; None without a label.
+        target: What the task's loss compares with: a class, a value, a row of numbers, or an array: of floats, or with a class for each
+            token of the only window; None without a label.
         detail: What the task needs to turn the model's outputs into an answer.
         groups: What each window belongs to, where a record is several things that are compared, such as options.
     """
@@ -151,7 +151,9 @@ def collate(examples: Sequence[Example], pad_id: int) -> Batch:
         mask[row, : len(ids)] = True
     batch: Batch = {}
     targets = [example.target for example in examples]
-    if all(isinstance(target, np.ndarray) for target in targets):
+    if all(isinstance(target, np.ndarray) and target.dtype.kind == "f" for target in targets):
+        batch["labels"] = torch.from_numpy(np.stack(targets).astype(np.float32))  # type: ignore[arg-type]
+    elif all(isinstance(target, np.ndarray) for target in targets):
         batch["labels"] = torch.full((len(targets), length), IGNORED)
         for row, target in enumerate(targets):
             batch["labels"][row, : len(target)] = torch.from_numpy(target)  # type: ignore[arg-type]

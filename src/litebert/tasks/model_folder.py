@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,6 +14,7 @@ import torch
 from litebert import files
 from litebert.checkpoint.pretrained import (
     FORMAT_VERSION,
+    AlbertForSentenceEmbedding,
     AlbertTokenizer,
     Pretrained,
     check_vocabulary,
@@ -23,7 +25,7 @@ from litebert.errors import CheckpointError, ConfigError, UsageError, nearest
 from litebert.settings import build_settings
 from litebert.tasks.base import Answer, Passes, Task, predict_outputs
 from litebert.tasks.examples import Example, TextSettings, WindowCount
-from litebert.tasks.records import Record
+from litebert.tasks.records import Record, content_hash
 from litebert.tasks.registry import TASKS, ZERO_SHOT, task_class, task_from_info, task_name
 from litebert.tasks.zero_shot import ZeroShotModel, zero_shot_from_source
 from litebert.text import AlbertTokenizer as Tokenizer
@@ -39,6 +41,7 @@ class TaskModel:
         tokenizer: Its vocabulary.
         text: How its texts were cut in training.
         info: Contents of ``litebert.json``.
+        folder: Where it was read from; None for random weights.
     """
 
     task: Task
@@ -46,6 +49,7 @@ class TaskModel:
     tokenizer: Tokenizer
     text: TextSettings
     info: Mapping[str, Any]
+    folder: Path | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -57,27 +61,41 @@ class TaskModel:
         """Whether states of other tokens than the first are read."""
         return self.task.model_class.reads_tokens  # type: ignore[attr-defined, no-any-return]
 
+    def weights_hash(self) -> str:
+        """Return the sha256 of the files the weights were read from."""
+        digest = hashlib.sha256()
+        kinds = ("*.safetensors", "pytorch_model.bin", "*.data-*")
+        found = (
+            next((sorted(self.folder.glob(kind)) for kind in kinds if any(self.folder.glob(kind))), [])
+            if self.folder
+            else []
+        )
+        for path in found:
+            digest.update(content_hash(path).encode())
+        if not found:
+            digest.update(self.model.albert.embeddings.word.weight.detach().cpu().numpy().tobytes())  # type: ignore[union-attr, operator]
+        return digest.hexdigest()
+
     def prepare(self, records: Sequence[Record], options: Mapping[str, Any]) -> Callable[[Passes], list[Answer]]:
         """Tokenise records; return what computes their answers, in order. Their labels are not looked at.
 
         Args:
             records: With one text or a pair, of any length.
-            options: None are known.
+            options: Of the task, see ``Task.for_call``.
 
         Raises:
-            UsageError: There are options.
+            UsageError: An option the task does not have.
         """
-        if options:
-            raise UsageError(f"{self.task.name!r} takes no option {next(iter(options))!r}", hint="It takes none.")
+        task = self.task.for_call(options)
         unlabelled = [replace(r, label=None) for r in records]
-        return partial(self._answer, self.task.examples(unlabelled, self.tokenizer, self.text, count=WindowCount()))
+        return partial(self._answer, task, task.examples(unlabelled, self.tokenizer, self.text, count=WindowCount()))
 
-    def _answer(self, examples: Sequence[Example], passes: Passes) -> list[Answer]:
+    def _answer(self, task: Task, examples: Sequence[Example], passes: Passes) -> list[Answer]:
         outputs = predict_outputs(
-            self.task, self.model, examples, pad_id=self.tokenizer.pad_id, device=passes.device, tokens=passes.tokens,
+            task, self.model, examples, pad_id=self.tokenizer.pad_id, device=passes.device, tokens=passes.tokens,
             autocast=passes.autocast, progress=passes.progress,
         )  # fmt: skip
-        return self.task.answer(outputs, examples)
+        return task.answer(outputs, examples)
 
 
 def save_task_model(
@@ -101,6 +119,8 @@ def save_task_model(
     """
     (folder / "litebert.json").unlink(missing_ok=True)
     tokenizer.save_pretrained(folder)
+    if isinstance(model, AlbertForSentenceEmbedding):
+        model.max_length = text.max_length
     model.save_pretrained(folder)
     files.write_text(folder / "README.md", model_card(task, model, provenance))
     info = {
@@ -166,7 +186,8 @@ def load_zero_shot(
 def _task_model(
     source: Source, reference: str | Path, *, task: str | None, device: torch.device | str, attention: str
 ) -> TaskModel:
-    if task is not None and not isinstance(source.info.get("task"), Mapping):
+    named = task_name(source.info)
+    if task is not None and (named is None or named in ZERO_SHOT):
         found = task_class(task).of_foreign(source.config.labels, str(source.config.extra.get("problem_type") or ""))
     else:
         found = task_from_info(source.info, model=str(reference))
@@ -182,10 +203,11 @@ def _task_model(
     tokenizer = AlbertTokenizer.from_pretrained(reference)
     check_vocabulary(tokenizer, source.config)
     longest = source.config.max_position_embeddings
-    text = build_settings(TextSettings, source.info.get("text") or {"max_length": longest}, path=source.path)
+    own = {"max_length": min(longest, getattr(model, "max_length", None) or longest)}
+    text = build_settings(TextSettings, source.info.get("text") or own, path=source.path)
     if text.max_length > longest:
         raise ConfigError(f"litebert.json says max_length={text.max_length}, the model has {longest} positions")
-    return TaskModel(found, model, tokenizer, text, source.info)
+    return TaskModel(found, model, tokenizer, text, source.info, source.path)
 
 
 _SHOWN = 20

@@ -1,0 +1,105 @@
+"""Write the texts that ``litebert-small-en-embed`` was taught with: sentences of the corpus, and of pairs that are free to use.
+
+    LITEBERT_DATA=DIR python benchmarks/taught_texts.py --corpus FOLDER --out texts.jsonl [--count 600000]
+
+FOLDER holds the corpus' English text files, a paragraph a line; DIR the public data sets. One in eight texts is a run of two or three
+sentences, since passages are searched, too. Nothing of what the model is judged on is read: no test split of STS-B, no SICK, no
+Cranfield.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+from litebert.files import write_lines
+from litebert.text.sentences import split_sentences
+
+SHARES = {
+    "wiki-en": 0.62,
+    "textbooks-en": 0.12,
+    "books-en": 0.14,
+    "speeches-en": 0.02,
+    "docs-python": 0.04,
+    "biomed": 0.06,
+}
+"""Of the sentences of the corpus, by the beginning of the file's name."""
+LEAST, MOST = 12, 420
+"""Characters of a text."""
+
+
+def of_corpus(folder: Path, count: int, draw: random.Random) -> Iterator[str]:
+    for start, share in SHARES.items():
+        paths = sorted(path for path in folder.glob(f"{start}*.txt") if "heldout" not in path.name)
+        lines = [
+            line
+            for path in paths
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+            if len(line) > LEAST
+        ]
+        draw.shuffle(lines)
+        wanted = round(count * share)
+        for line in lines:
+            sentences = split_sentences(line)
+            place = 0
+            while place < len(sentences) and wanted > 0:
+                run = draw.choice((2, 3)) if draw.random() < 1 / 8 else 1
+                text = " ".join(sentences[place : place + run]).strip()
+                place += run
+                if LEAST <= len(text) <= MOST and draw.random() < 0.5:
+                    wanted -= 1
+                    yield text
+            if wanted <= 0:
+                break
+
+
+def of_pairs(data: Path) -> Iterator[str]:
+    def rows(path: Path) -> list[list[str]]:
+        with path.open(encoding="utf-8", newline="") as stream:
+            return list(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+    for name in ("validation.tsv", "test.tsv"):
+        for row in rows(data / "snli" / name)[1:]:
+            yield from row[-3:-1]
+    for row in rows(data / "glue-stsb" / "original" / "sts-train.tsv"):
+        yield from row[5:7]
+    for line in (data / "mnli-dev" / "dev.jsonl").read_text(encoding="utf-8").splitlines():
+        pair = json.loads(line)
+        yield from (pair["premise"], pair["hypothesis"])
+    for row in rows(data / "scitail" / "dev.txt") + rows(data / "scitail" / "test.txt"):
+        yield from row[:2]
+    for row in rows(data / "pawsx" / "dev-en.tsv"):
+        yield from row[:2]
+    for name in ("dev.tsv", "test.tsv"):
+        for row in rows(data / "glue-qnli" / name)[1:]:
+            yield from row[1:3]
+    for path in (data / "squad-v1.1").glob("train*.json"):
+        for article in json.loads(path.read_text(encoding="utf-8"))["data"]:
+            for paragraph in article["paragraphs"]:
+                yield from (question["question"] for question in paragraph["qas"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--count", type=int, default=600_000)
+    arguments = parser.parse_args()
+    draw = random.Random(0)
+    pairs = list(
+        dict.fromkeys(t.strip() for t in of_pairs(Path(os.environ["LITEBERT_DATA"])) if LEAST <= len(t.strip()) <= MOST)
+    )
+    corpus = of_corpus(arguments.corpus, arguments.count - len(pairs), draw)
+    texts = list(dict.fromkeys([*pairs, *corpus]))
+    draw.shuffle(texts)
+    write_lines(arguments.out, (json.dumps({"text": text}, ensure_ascii=False) for text in texts))
+    print(f"{len(texts)} texts, {len(pairs)} of them of pairs")
+
+
+if __name__ == "__main__":
+    main()

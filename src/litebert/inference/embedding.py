@@ -1,0 +1,75 @@
+"""Many texts to vectors, as an array."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import cast
+
+import numpy as np
+
+from litebert.config import AlbertConfig
+from litebert.errors import UsageError
+from litebert.inference.pipeline import Pipeline
+from litebert.tasks.embed import Embedding, EmbedTask, NumberType
+from litebert.tasks.model_folder import TaskModel
+from litebert.tasks.records import Record
+
+
+class Embedder:
+    """Makes vectors with a model for ``embed``.
+
+    Args:
+        pipeline: ``litebert.load(model, "embed")``.
+        size: Numbers of a vector; None for all.
+        number_type: Of the numbers.
+
+    Attributes:
+        size: Numbers of a vector (of binary ones: bits).
+        fingerprint: Of weights and settings: vectors of two embedders can be compared only if theirs are the same.
+
+    Raises:
+        UsageError: The model is for another task, or its vectors are shorter.
+    """
+
+    def __init__(self, pipeline: Pipeline, *, size: int | None = None, number_type: NumberType = "float32") -> None:
+        if pipeline.task != EmbedTask.name:
+            raise UsageError(
+                f"the model answers {pipeline.task!r}, which gives no vectors", hint='Load it with task="embed".'
+            )
+        width = cast(AlbertConfig, pipeline.loaded.model.config).hidden_size
+        if size is not None and size > width:
+            raise UsageError(f"size={size} exceeds the {width} numbers of the model's vectors")
+        self.pipeline, self.size, self.number_type = pipeline, size or width, number_type
+        self.fingerprint = self._fingerprint()
+
+    def embed(self, texts: Iterable[str], progress: Callable[[int], None] | None = None) -> np.ndarray:
+        """Return the vectors of texts, (N, size) in order; binary ones (N, size / 8) uint8.
+
+        Args:
+            texts: Of any length; an empty one gets the vector of nothing.
+            progress: Called with the number of texts done.
+        """
+        found = []
+        for chunk in self.stream(texts):
+            found.append(chunk)
+            if progress is not None:
+                progress(sum(map(len, found)))
+        if found:
+            return np.concatenate(found)
+        width = -(-self.size // 8) if self.number_type == "binary" else self.size
+        return np.zeros((0, width), {"float32": np.float32, "int8": np.int8, "binary": np.uint8}[self.number_type])
+
+    def stream(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
+        """Yield the vectors of texts, window by window, with bounded memory."""
+        records = (Record(text) for text in texts)
+        for _, answers in self.pipeline.windows(records, size=self.size, number_type=self.number_type):
+            yield np.stack([cast(Embedding, answer).vector for answer in answers])
+
+    def _fingerprint(self) -> str:
+        loaded = cast(TaskModel, self.pipeline.loaded)
+        digest = hashlib.sha256(loaded.weights_hash().encode())
+        encoder = loaded.model.albert
+        parts = (self.size, self.number_type, getattr(encoder, "depth", None), loaded.text)
+        digest.update(repr(parts).encode())
+        return digest.hexdigest()[:16]

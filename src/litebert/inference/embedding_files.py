@@ -1,0 +1,144 @@
+"""Vectors of a file's texts, to a file: NumPy, Parquet with the texts beside them, or JSON Lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from litebert import files
+from litebert.errors import DataError, MachineError, UsageError
+from litebert.tasks.records import Record
+
+CHUNK = 4096
+"""Texts that are in memory at once."""
+
+
+class MakesVectors(Protocol):
+    """What can turn texts into vectors: an ``Embedder``, or another library's model."""
+
+    def embed(self, texts: list[str]) -> np.ndarray:
+        """Return (N, H), a row for each text."""
+
+
+class SentenceTransformerModel:
+    """A model of the library ``sentence-transformers``, as a teacher or to compare with.
+
+    Args:
+        name: Its folder, or its name on the hub.
+        device: ``auto``, ``cpu``, ``cuda``, ...
+
+    Raises:
+        MachineError: The library is not installed.
+        UsageError: There is no such model.
+    """
+
+    def __init__(self, name: str, device: str = "auto") -> None:
+        try:
+            from sentence_transformers import SentenceTransformer
+        except ImportError as error:
+            raise MachineError(
+                "sentence-transformers is not installed", hint="pip install sentence-transformers"
+            ) from error
+        try:
+            self.model: Any = SentenceTransformer(name, device=None if device == "auto" else device)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise UsageError(f"sentence-transformers cannot load {name}: {str(error).splitlines()[0]}") from error
+
+    def embed(self, texts: list[str]) -> np.ndarray:
+        """Return (N, H) float32 of length 1."""
+        found = self.model.encode(texts, batch_size=64, normalize_embeddings=True, show_progress_bar=False)
+        return np.asarray(found, dtype=np.float32)
+
+
+def embedded(
+    model: MakesVectors, records: Iterable[Record], progress: Callable[[int], None] | None = None
+) -> Iterator[tuple[list[Record], np.ndarray]]:
+    """Yield records with their vectors, chunk by chunk, in order.
+
+    Args:
+        model: Makes the vectors.
+        records: Their second texts and labels are not looked at.
+        progress: Called with the number of records done.
+    """
+    source, done = iter(records), 0
+    while chunk := list(islice(source, CHUNK)):
+        vectors = model.embed([record.text for record in chunk])
+        done += len(chunk)
+        yield chunk, vectors
+        if progress is not None:
+            progress(done)
+
+
+def json_lines(chunks: Iterable[tuple[list[Record], np.ndarray]]) -> Iterator[str]:
+    """Yield ``{"id": ..., "embedding": [...]}``, a line for each record."""
+    for records, vectors in chunks:
+        for record, vector in zip(records, vectors, strict=True):
+            data: dict[str, Any] = {} if record.id is None else {"id": record.id}
+            yield json.dumps(data | {"embedding": vector.tolist()}, ensure_ascii=False)
+
+
+def write_vectors(path: str | Path, chunks: Iterable[tuple[list[Record], np.ndarray]]) -> int:
+    """Write vectors in the format the suffix names, in one step.
+
+    Args:
+        path: ``.npy``: (N, H); ``.parquet``: columns ``text`` and ``embedding``, and ``id`` if there is one; ``.jsonl``.
+        chunks: From ``embedded``.
+
+    Returns:
+        The number of records.
+
+    Raises:
+        UsageError: Another suffix.
+        DataError: There are no texts.
+    """
+    kind = Path(path).suffix.lower()
+    if kind == ".jsonl":
+        return files.write_lines(path, json_lines(chunks))
+    if kind not in (".npy", ".parquet"):
+        raise UsageError(f"{path} names no format of vectors", hint="End it with .npy, .parquet or .jsonl.")
+    count = 0
+
+    def counted() -> Iterator[tuple[list[Record], np.ndarray]]:
+        nonlocal count
+        for records, vectors in chunks:
+            count += len(records)
+            yield records, vectors
+        if not count:
+            raise DataError("there are no texts")
+
+    write = _write_npy if kind == ".npy" else _write_parquet
+    files.write_with(path, lambda temporary: write(temporary, counted()))
+    return count
+
+
+def _write_npy(path: Path, chunks: Iterator[tuple[list[Record], np.ndarray]]) -> None:
+    with path.open("wb") as stream:
+        np.save(stream, np.concatenate([vectors for _, vectors in chunks]))
+
+
+def _write_parquet(path: Path, chunks: Iterator[tuple[list[Record], np.ndarray]]) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    writer: Any = None
+    try:
+        for records, vectors in chunks:
+            values = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
+            columns = {"text": pa.array([record.text for record in records]), "embedding": values}
+            identified = writer.schema.names[0] == "id" if writer is not None else records[0].id is not None
+            if identified:
+                columns = {
+                    "id": pa.array([None if r.id is None else str(r.id) for r in records], pa.string()),
+                    **columns,
+                }
+            table = pa.table(columns)
+            writer = writer or parquet.ParquetWriter(str(path), table.schema, compression="zstd")
+            writer.write_table(table)
+    finally:
+        if writer is not None:
+            writer.close()

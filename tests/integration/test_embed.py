@@ -1,0 +1,135 @@
+"""Sentence vectors through the commands: learnt from pairs and from a teacher, scored, written."""
+
+import json
+import random
+
+import numpy as np
+import pytest
+from pyarrow import parquet
+
+import litebert
+from litebert.cli.main import run
+from litebert.inference.embedding import Embedder
+
+TOPICS = {
+    "ships": ["ship", "sea", "sail", "harbour"],
+    "food": ["bread", "soup", "salt", "oven"],
+    "war": ["army", "battle", "soldier", "sword"],
+    "light": ["candle", "lamp", "shine", "bright"],
+    "beast": ["horse", "dog", "lion", "bear"],
+    "house": ["roof", "door", "window", "wall"],
+}
+FILL = ["the", "old", "man", "was", "there", "and", "it", "went", "on"]
+
+
+def sentence(draw, topic):
+    words = [*draw.sample(TOPICS[topic], 2), *draw.choices(FILL, k=4)]
+    draw.shuffle(words)
+    return " ".join(words)
+
+
+def pairs(count, seed):
+    draw = random.Random(seed)
+    topics = [draw.choice(list(TOPICS)) for _ in range(count)]
+    return [{"anchor": sentence(draw, topic), "positive": sentence(draw, topic)} for topic in topics]
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("embed")
+    train, dev = write(folder / "train.jsonl", pairs(400, 0)), write(folder / "dev.jsonl", pairs(40, 1))
+    code = run([
+        "finetune", "embed", "--model", f"random:{data / 'tiny.json'}", "--train", str(train), "--dev", str(dev), "--out",
+        str(folder / "model"), "--max-length", "32", "--set", "training.steps=80", "--learning-rate", "3e-3", "--batch-size", "32",
+        "--set", "options.sizes=[32,8]", "--set", "config.hidden_dropout_prob=0", "--set", "config.attention_probs_dropout_prob=0",
+    ])  # fmt: skip
+    assert code == 0
+    return folder / "model"
+
+
+def closeness(pipe):
+    """Mean cosine within topics less that across."""
+    draw = random.Random(5)
+    topics = [topic for topic in TOPICS for _ in range(6)]
+    vectors = np.stack([answer.vector for answer in pipe([sentence(draw, topic) for topic in topics])])
+    cosines = vectors @ vectors.T
+    same = np.array([[a == b for b in topics] for a in topics]) & ~np.eye(len(topics), dtype=bool)
+    return cosines[same].mean() - cosines[~same & ~np.eye(len(topics), dtype=bool)].mean()
+
+
+def test_what_belongs_together_comes_close(trained, data, tmp_path):
+    litebert.AlbertModel.from_pretrained(f"random:{data / 'tiny.json'}").save_pretrained(tmp_path)
+    litebert.AlbertTokenizer.bundled().save_pretrained(tmp_path)
+    before = closeness(litebert.load(tmp_path, "embed"))
+    assert before < 0.1 and closeness(litebert.load(trained)) > before + 0.3
+
+
+def test_evaluate_repeats_the_figures(trained, call, tmp_path):
+    known = json.loads((trained / "litebert.json").read_text())["provenance"]["metrics"]
+    outcome = call("evaluate", trained, "--data", write(tmp_path / "dev.jsonl", pairs(40, 1)), "--json")
+    assert outcome.envelope["data"]["dev.jsonl"]["metrics"] == pytest.approx(known, abs=1e-6)
+
+
+def test_vectors_in_every_format(trained, call, tmp_path):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("the old ship went\n\nbread and soup\n")
+    lines = [line["embedding"] for line in call("embed", trained, texts).lines]
+    assert len(lines) == 3  # the empty one has a vector, too
+    for name in ("a.npy", "a.parquet", "a.jsonl"):
+        assert call("embed", trained, texts, "--output", tmp_path / name).code == 0
+    assert np.allclose(np.load(tmp_path / "a.npy"), lines, atol=1e-6)
+    table = parquet.read_table(tmp_path / "a.parquet")
+    assert table.column("text").to_pylist()[2] == "bread and soup"
+    assert np.allclose(table.column("embedding").to_pylist(), lines, atol=1e-6)
+    short = call("embed", trained, texts, "--size", "8", "--number-type", "binary").lines
+    signs = np.unpackbits(np.array([line["embedding"] for line in short], np.uint8), axis=1).astype(bool)
+    assert (signs == (np.array(lines)[:, :8] > 0)).all()
+
+
+def test_a_teacher_is_followed(trained, data, call, tmp_path):
+    draw = random.Random(3)
+    texts = write(tmp_path / "texts.jsonl", [{"text": sentence(draw, draw.choice(list(TOPICS)))} for _ in range(300)])
+    assert call("embed", trained, texts, "--output", tmp_path / "taught.parquet").code == 0
+    outcome = call(
+        "finetune", "embed", "--model", f"random:{data / 'tiny.json'}", "--train", tmp_path / "taught.parquet",
+        "--out", tmp_path / "student", "--max-length", "32", "--set", "training.steps=60", "--learning-rate", "3e-3", "--json",
+        "--set", "config.hidden_dropout_prob=0", "--set", "config.attention_probs_dropout_prob=0",
+    )  # fmt: skip
+    assert outcome.envelope["data"]["metrics"]["cosine"] > 0.8
+    assert closeness(litebert.load(tmp_path / "student")) > 0.3
+
+
+def test_fingerprints_tell_models_and_sizes_apart(trained):
+    pipe = litebert.load(trained)
+    same, other = Embedder(pipe), Embedder(litebert.load("litebert-small-en", "embed"))
+    assert same.fingerprint == Embedder(litebert.load(trained)).fingerprint
+    assert len({same.fingerprint, other.fingerprint, Embedder(pipe, size=8).fingerprint}) == 3
+    assert same.embed([]).shape == (0, 32) and same.embed(["a"]).shape == (1, 32)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--size", "4000"], 2, "exceeds the 32"),
+        (["--number-type", "int4"], 2, "unknown number type"),
+        (["--output", "x.pickle"], 2, "names no format of vectors"),
+        (["--teacher", "--size", "8"], 2, "do not go with --teacher"),
+    ],
+)
+def test_wrong_calls(trained, call, tmp_path, arguments, code, message):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("a\n")
+    outcome = call("embed", trained, texts, *arguments)
+    assert outcome.code == code and message in outcome.err
+
+
+def test_a_classifier_gives_no_vectors(model, call, tmp_path):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("a\n")
+    outcome = call("embed", model, texts)
+    assert outcome.code == 3 and "classify" in outcome.err
