@@ -114,3 +114,10 @@ def test_wrong_calls(line, code, says, files, trained, data, tmp_path, call):
     more = ["--model", f"random:{data / 'tiny.json'}", "--out", tmp_path / "out"] if line[0] == "finetune" else []
     outcome = call(*(places.get(word, word) for word in line), *more)
     assert (outcome.code, says in outcome.err) == (code, True), outcome.err
+
+
+def test_a_broken_file_of_words_is_not_read_as_lines(trained, tmp_path, call):
+    broken = tmp_path / "broken.conll"
+    broken.write_text("peter\tB-person\nsaw\n")
+    outcome = call("predict", trained, broken)
+    assert outcome.code == 3 and "line 2 has one column" in outcome.err and not outcome.out

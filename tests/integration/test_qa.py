@@ -161,3 +161,25 @@ def test_wrong_calls(line, code, says, squad, trained, model, data, tmp_path, ca
     more = ["--model", f"random:{data / 'tiny.json'}", "--out", tmp_path / "out"] if line[0] == "finetune" else []
     outcome = call(*given, *more)
     assert (outcome.code, says in outcome.err) == (code, True), outcome.err
+
+
+def test_an_answer_that_is_not_there_is_told_and_left_out(trained, tmp_path, call):
+    questions = made(10, 7)
+    questions["data"][0]["paragraphs"][0]["qas"][0]["answers"] = [{"text": "nowhere to be seen", "answer_start": 3}]
+    path = tmp_path / "questions.json"
+    path.write_text(json.dumps(questions))
+    outcome = call("evaluate", trained, "--data", path, "--json")
+    assert outcome.code == 0 and any("not in" in warning for warning in outcome.envelope["warnings"])
+    del questions["data"][0]["paragraphs"][0]
+    path.write_text(json.dumps(questions))
+    without = call("evaluate", trained, "--data", path, "--json").envelope["data"]["questions.json"]
+    assert outcome.envelope["data"]["questions.json"]["metrics"] == pytest.approx(without["metrics"])
+
+
+def test_predict_tells_what_the_reader_found(trained, tmp_path, call):
+    questions = made(10, 7)
+    questions["data"][0]["paragraphs"][0]["qas"][0]["answers"] = [{"text": "nowhere to be seen", "answer_start": 3}]
+    path = tmp_path / "questions.json"
+    path.write_text(json.dumps(questions))
+    outcome = call("predict", trained, path)
+    assert len(outcome.lines) == 10 and "warning: " in outcome.err and "not in" in outcome.err

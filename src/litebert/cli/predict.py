@@ -68,14 +68,23 @@ def command(
             say(f"wrote {path}")
         return
     with counting("answering", None, quiet=as_json or output is None) as progress:
-        answers = predict_file(pipeline, file, columns=columns, kind=kind, top=top, progress=progress)
+        warnings: list[str] = []
+        answers = predict_file(
+            pipeline, file, columns=columns, kind=kind, top=top, warnings=warnings, progress=progress
+        )
         if output is None:
             with reader_may_go():
                 for answer in answers:
                     sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
                 sys.stdout.flush()
+            for warning in warnings:
+                say(f"warning: {warning}")
             return
         count = files.write_lines(output, (json.dumps(answer, ensure_ascii=False) for answer in answers))
     if as_json:
-        print_result("predict", {"records": count, "output": output}, "", as_json=True, artifacts=[output])
+        data = {"records": count, "output": output}
+        print_result("predict", data, "", as_json=True, warnings=warnings, artifacts=[output])
+    else:
+        for warning in warnings:
+            say(f"warning: {warning}")
     say(f"wrote {count} answers to {output}")

@@ -86,6 +86,7 @@ class Task(ABC):
         pipeline_tag: What the hub calls it.
         usage: An input for the model card, in Python.
         stops_early: Whether the answer after each application tells when to stop (``stands``).
+        partly_labelled: Whether records without a label are left out when the others are scored.
     """
 
     name: ClassVar[str]
@@ -93,6 +94,7 @@ class Task(ABC):
     pipeline_tag: ClassVar[str] = "text-classification"
     usage: ClassVar[str] = '"some text"'
     stops_early: ClassVar[bool] = False
+    partly_labelled: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod

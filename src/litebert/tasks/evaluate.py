@@ -77,7 +77,7 @@ def evaluate(
         task, sets = _benchmark(loaded, benchmark, str(data), warnings)
     scores: dict[str, Score] = {}
     for name, records in sets.items():
-        check_labelled(records, name)
+        check_labelled(records, name, some=task.partly_labelled)
         with in_file(name):
             examples = task.examples(records, loaded.tokenizer, loaded.text, count=WindowCount())
         outputs = predict_outputs(
@@ -108,12 +108,19 @@ def _benchmark(
     return task, {split: official.read(data, split, warnings=warnings) for split in there}
 
 
-def check_labelled(records: Sequence[Record], name: str) -> None:
+def check_labelled(records: Sequence[Record], name: str, *, some: bool) -> None:
     """Refuse records without labels.
 
+    Args:
+        records: To be scored.
+        name: Of the file.
+        some: Whether it is enough that some have one.
+
     Raises:
-        DataError: A record has none.
+        DataError: A record has none, or all.
     """
+    if some and any(record.label is not None for record in records):
+        return
     for record in records:
         if record.label is None:
             raise DataError(

@@ -24,7 +24,7 @@ from litebert.errors import ConfigError, DataError, nearest
 from litebert.model.heads import IGNORED
 from litebert.tasks.base import Answer, Outputs, Score, Task
 from litebert.tasks.examples import Batch, Example, TextSettings, WindowCount, by_example
-from litebert.tasks.ner_data import Tagged, read_tagged, words_of
+from litebert.tasks.ner_data import Tagged, has_words, iter_tagged, read_tagged, words_of
 from litebert.tasks.ner_tags import bio_tags, entities_of, parsed_tag
 from litebert.tasks.records import Columns, Record
 from litebert.text import AlbertTokenizer
@@ -107,13 +107,9 @@ class NerTask(Task):
     def stream(
         cls, path: str | Path, *, columns: Columns | None, format: str | None, warnings: list[str]
     ) -> Iterator[Record]:
-        """Read texts; of files with a word a line the words as they are there."""
-        try:
-            conll = read_tagged(path, format=format, labels_required=False) if columns is None else None
-        except DataError:
-            conll = None
-        if conll is not None:
-            return iter(conll)
+        """Read texts one by one; of files with a word a line, or with ``tokens``, the words as they are there."""
+        if columns is None and has_words(path, format):
+            return iter_tagged(path, format=format, labels_required=False)
         return super().stream(path, columns=columns, format=format, warnings=warnings)
 
     @classmethod

@@ -17,7 +17,7 @@ from typing import Any
 from litebert.errors import DataError
 from litebert.tasks.ner_tags import entities_of, parsed_tag
 from litebert.tasks.records import Record, StructuredLabel, trimmed_span
-from litebert.tasks.rows import STDIN, open_table, text_lines
+from litebert.tasks.rows import STDIN, format_of, open_table, text_lines
 
 CONLL = (".conll", ".bio", ".iob", ".iob2", ".bioes", ".testa", ".testb", ".train", ".dev", ".test", ".annotated")
 """Suffixes of files with a word a line; one in another format has its own."""
@@ -85,10 +85,16 @@ def read_tagged(path: str | Path, *, format: str | None = None, labels_required:
     Raises:
         DataError: An unknown tag, a span that is none, a text without labels.
     """
+    return list(iter_tagged(path, format=format, labels_required=labels_required))
+
+
+def iter_tagged(path: str | Path, *, format: str | None = None, labels_required: bool) -> Iterator[Record]:
+    """Yield texts with entities one by one; arguments and errors as in ``read_tagged``."""
     if format == "conll" or (format is None and str(path) != STDIN and _is_conll(path)):
-        return list(_sentences(path))
+        yield from _sentences(path)
+        return
     table = open_table(path, format=format, header=True, columned=False)
-    records = []
+    empty = True
     for line, row in table.rows:
         cells = row if isinstance(row, Mapping) else dict(zip(table.names or [], row, strict=True))
         try:
@@ -100,10 +106,29 @@ def read_tagged(path: str | Path, *, format: str | None = None, labels_required:
             raise DataError(
                 "a text without entities", hint='One with none says so: "entities": [].', path=path, line=line
             )
-        records.append(record)
-    if not records:
+        empty = False
+        yield record
+    if empty:
         raise DataError(f"{path} has no text", hint="Check the file.", path=path)
-    return records
+
+
+def has_words(path: str | Path, format: str | None) -> bool:
+    """Tell whether a file says which its words are: a word a line, or objects with ``tokens``; standard input is not looked at.
+
+    Args:
+        path: The file.
+        format: As in ``read_tagged``.
+    """
+    if format == "conll":
+        return True
+    if str(path) == STDIN:
+        return False
+    if format is None and _is_conll(path):
+        return True
+    if (format or format_of(path)) not in ("jsonl", "json", "parquet"):
+        return False
+    names = open_table(path, format=format, header=True, columned=False).names
+    return any(name.lower() in TOKENS for name in names or [])
 
 
 def _is_conll(path: str | Path) -> bool:

@@ -29,6 +29,9 @@ from litebert.text import AlbertTokenizer
 from litebert.train.evaluation import Evaluation, WorstExample
 
 _OPTIONS = ("unanswerable", "n_best", "longest_answer")
+Decoded = tuple[Passage, list[Span], float]
+"""A question's passage, its best spans, and the score of no answer."""
+
 _SHOWN = 20
 _EXCERPT = 200
 """Characters of a passage in the report."""
@@ -72,6 +75,7 @@ class QaTask(Task):
     name: ClassVar[str] = "qa"
     model_class: ClassVar[type[Pretrained]] = AlbertForQuestionAnswering
     pipeline_tag: ClassVar[str] = "question-answering"
+    partly_labelled: ClassVar[bool] = True
     usage: ClassVar[str] = '("a question", "a passage that answers it")'
 
     unanswerable: bool = False
@@ -191,7 +195,7 @@ class QaTask(Task):
 
     # --- Answers and scores -------------------------------------------------------------------------------------------
 
-    def _best(self, outputs: Outputs, examples: Sequence[Example]) -> list[tuple[Passage, list[Span], float]]:
+    def _best(self, outputs: Outputs, examples: Sequence[Example]) -> list[Decoded]:
         found = []
         for scores, example in zip(outputs, examples, strict=True):
             spans, null = best_spans(example.detail, scores, most=self.n_best, longest=self.longest_answer)
@@ -218,8 +222,12 @@ class QaTask(Task):
 
     def score(self, outputs: Outputs, records: Sequence[Record], examples: Sequence[Example]) -> Score:
         """Score against the right answers by SQuAD's official figures; records without a label do not count."""
-        known = [i for i, record in enumerate(records) if isinstance(record.label, Gold)]
-        answers = self.answer([outputs[i] for i in known], [examples[i] for i in known])
+        known = _labelled(records)
+        best = self._best([outputs[i] for i in known], [examples[i] for i in known])
+        return self._score(best, records, known)
+
+    def _score(self, best: Sequence[Decoded], records: Sequence[Record], known: Sequence[int]) -> Score:
+        answers = [self._answer(*one) for one in best]
         predicted = [cast(SpanAnswer, answer).answer for answer in answers]
         golds = [cast(Gold, records[i].label).texts for i in known]
         figures = scored(predicted, golds, empty=self.unanswerable)
@@ -243,15 +251,31 @@ class QaTask(Task):
 
     def tune(self, outputs: Outputs, records: Sequence[Record], examples: Sequence[Example]) -> Self:
         """Search the threshold that gives the best F1 on held-out questions."""
-        known = [i for i, record in enumerate(records) if isinstance(record.label, Gold)]
+        known = _labelled(records)
+        return self._tune(self._best([outputs[i] for i in known], [examples[i] for i in known]), records, known)
+
+    def tune_and_score(
+        self, outputs: Outputs, records: Sequence[Record], examples: Sequence[Example]
+    ) -> tuple[Self, Score]:
+        """Do both with the spans looked for once."""
+        known = _labelled(records)
+        best = self._best([outputs[i] for i in known], [examples[i] for i in known])
+        tuned = self._tune(best, records, known)
+        return tuned, tuned._score(best, records, known)
+
+    def _tune(self, best: Sequence[Decoded], records: Sequence[Record], known: Sequence[int]) -> Self:
         if not self.unanswerable or not known:
             return self
-        best = self._best([outputs[i] for i in known], [examples[i] for i in known])
         texts = [passage.text[spans[0].start : spans[0].end] if spans else "" for passage, spans, _ in best]
         null = np.array([score - spans[0].score if spans else np.inf for _, spans, score in best])
         figures = scored(texts, [cast(Gold, records[i].label).texts for i in known])
         _, threshold = best_threshold(null, figures.f1, figures.answerable)
         return replace(self, threshold=threshold)
+
+
+def _labelled(records: Sequence[Record]) -> list[int]:
+    """Return which records have a label: an answer that is not in its passage is none."""
+    return [i for i, record in enumerate(records) if isinstance(record.label, Gold)]
 
 
 def _excerpt(record: Record) -> str:

@@ -11,7 +11,7 @@ from litebert.errors import ConfigError, DataError
 from litebert.model.heads import IGNORED
 from litebert.tasks.examples import TextSettings, WindowCount, collate
 from litebert.tasks.ner import NerTask, first_tokens
-from litebert.tasks.ner_data import Span, Tagged, read_tagged, words_of
+from litebert.tasks.ner_data import Span, Tagged, has_words, iter_tagged, read_tagged, words_of
 from litebert.tasks.ner_tags import bio_tags, entities_of, parsed_tag
 from litebert.tasks.records import Record
 from litebert.text import AlbertTokenizer
@@ -209,3 +209,30 @@ def test_bad_tasks(tokenizer):
         NerTask(("O", "B-LOC", "I-LOC")).training_examples([record], tokenizer, TextSettings(), count=WindowCount())
     with pytest.raises(DataError, match="not two"):
         NerTask(("O",)).examples([Record("a", "b")], tokenizer, TextSettings(), count=WindowCount())
+
+
+def test_texts_are_read_as_they_are_asked_for(tmp_path):
+    path = tmp_path / "a.jsonl"
+    good = json.dumps({"tokens": ["Peter", "ran"]})
+    path.write_text((good + "\n") * 200 + json.dumps({"tokens": ["one", 2]}) + "\n")
+    records = iter_tagged(path, labels_required=False)
+    assert [next(records).text for _ in range(200)] == ["Peter ran"] * 200
+    with pytest.raises(DataError, match="a word is no text") as error:
+        next(records)
+    assert error.value.line == 201
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "format", "expected"),
+    [
+        ("a.conll", "Peter O\n", None, True),
+        ("a.txt", "Peter O\n", "conll", True),
+        ("a.txt", "Peter ran\n", None, False),
+        ("a.jsonl", '{"tokens": ["Peter"]}\n', None, True),
+        ("a.jsonl", '{"text": "Peter"}\n', None, False),
+        ("a.csv", "tokens\nPeter\n", None, False),
+    ],
+)
+def test_which_files_say_what_their_words_are(tmp_path, name, content, format, expected):
+    (tmp_path / name).write_text(content)
+    assert has_words(tmp_path / name, format) is expected
