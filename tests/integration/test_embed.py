@@ -2,6 +2,8 @@
 
 import json
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -133,3 +135,26 @@ def test_a_classifier_gives_no_vectors(model, call, tmp_path):
     texts.write_text("a\n")
     outcome = call("embed", model, texts)
     assert outcome.code == 3 and "classify" in outcome.err
+
+
+@pytest.mark.parametrize("kind", ["onnx", "openvino"])
+def test_an_export_gives_the_same_vectors(trained, call, tmp_path, kind):
+    outcome = call(
+        "export",
+        trained,
+        "--format",
+        kind,
+        "--out",
+        tmp_path / kind,
+        "--data",
+        write(tmp_path / "dev.jsonl", pairs(20, 1)),
+        "--json",
+    )
+    (figures,) = outcome.envelope["data"]["metrics"]
+    assert figures["after"] == pytest.approx(figures["before"], abs=1e-6)
+    texts = ["the old ship went", "bread and soup and salt and the oven"]
+    script = subprocess.run(
+        [sys.executable, str(tmp_path / kind / "example.py"), *texts], capture_output=True, text=True, check=True
+    )
+    ours = np.stack([answer.vector for answer in litebert.load(trained, precision="fp32")(texts)])
+    assert f"{(ours @ ours.T)[0, 1]:.3f}"[:5] in script.stdout

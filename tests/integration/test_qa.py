@@ -3,6 +3,8 @@
 import json
 import random
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -183,3 +185,47 @@ def test_predict_tells_what_the_reader_found(trained, tmp_path, call):
     path.write_text(json.dumps(questions))
     outcome = call("predict", trained, path)
     assert len(outcome.lines) == 10 and "warning: " in outcome.err and "not in" in outcome.err
+
+
+def test_alberts_own_head_learns_it_too(squad, data, call, tmp_path):
+    outcome = call(
+        "finetune", "squad/v2", "--model", f"random:{data / 'tiny.json'}", "--data", squad,
+        "--out", tmp_path / "own", "--max-length", "48", "--set", "text.stride=8",
+        "--set", "training.steps=220", "--learning-rate", "5e-3", "--batch-size", "32",
+        "--set", "options.head=conditional", "--set", "config.hidden_dropout_prob=0",
+        "--set", "config.attention_probs_dropout_prob=0", "--json",
+    )  # fmt: skip
+    metrics = outcome.envelope["data"]["metrics"]
+    assert metrics["f1"] > 0.9 and metrics["f1_no_answer"] > 0.8
+    again = call("evaluate", tmp_path / "own", "--data", squad, "--benchmark", "squad/v2", "--json").envelope["data"][
+        "dev"
+    ]
+    assert again["metrics"] == pytest.approx(metrics)
+    assert (
+        call(
+            "export",
+            tmp_path / "own",
+            "--format",
+            "onnx",
+            "--out",
+            tmp_path / "onnx",
+            "--data",
+            squad / "dev-v2.0.json",
+        ).code
+        == 0
+    )
+    done = runpy_lines(
+        tmp_path / "onnx",
+        "What colour is it?",
+        "the old house had seven small green windows",
+        "What colour is it?",
+        "the old",
+    )
+    assert done == ["What colour is it? -> green", "What colour is it? -> (no answer)"]
+
+
+def runpy_lines(folder, *texts):
+    done = subprocess.run(
+        [sys.executable, str(folder / "example.py"), *texts], capture_output=True, text=True, check=True
+    )
+    return done.stdout.splitlines()

@@ -20,6 +20,7 @@ from litebert.errors import CheckpointError, UsageError
 _BY_HEAD: tuple[tuple[str, type[Pretrained]], ...] = (
     ("sentence_order.weight", pretrained.AlbertForPreTraining),
     ("predictions.bias", pretrained.AlbertForMaskedLM),
+    ("span.start.weight", pretrained.AlbertForConditionalQuestionAnswering),
     ("qa_outputs.weight", pretrained.AlbertForQuestionAnswering),
     ("classifier.weight", pretrained.AlbertForSequenceClassification),
 )

@@ -79,6 +79,21 @@ _HF = _Style("weight", "bias", "weight", "bias", ".weight", ".", False)
 _GOOGLE = _Style("kernel", "bias", "gamma", "beta", "", "/", True)
 
 
+_SPAN = {
+    "start": "start_logits/dense", "end_hidden": "end_logits/dense_0", "end_norm": "end_logits/LayerNorm",
+    "end": "end_logits/dense_1", "answer_hidden": "answer_class/dense_0", "answer": "answer_class/dense_1",
+}  # fmt: skip
+"""Google's names of the parts of the SQuAD 2.0 head (``squad_utils.py``), which is nowhere else."""
+
+
+def _conditional_span(style: _Style, theirs: Mapping[str, str]) -> list[Entry]:
+    found = [
+        entry for part, name in theirs.items() if part != "end_norm" for entry in style.linear(f"span.{part}", name)
+    ]
+    found += style.norm("span.end_norm", theirs["end_norm"])
+    return [entry for entry in found if entry.ours != "span.answer.bias"]
+
+
 # --- Hugging Face -------------------------------------------------------------------------------------------------------
 
 
@@ -96,6 +111,7 @@ def hugging_face_table(config: AlbertConfig) -> list[Entry]:
         *_HF.linear("sentence_order", "sop_classifier.classifier"),
         *_HF.linear("classifier", "classifier"),
         *_HF.linear("qa_outputs", "qa_outputs"),
+        *_conditional_span(_HF, {ours: f"span.{ours}" for ours in _SPAN}),
     ]
     if config.has_projection:
         table += _HF.linear("albert.encoder.projection", "albert.encoder.embedding_hidden_mapping_in")
@@ -151,6 +167,7 @@ def google_table(config: AlbertConfig) -> list[Entry]:
         Entry("classifier.bias", ("output_bias",)),
         Entry("qa_outputs.weight", ("cls/squad/output_weights",)),
         Entry("qa_outputs.bias", ("cls/squad/output_bias",)),
+        *_conditional_span(_GOOGLE, _SPAN),
     ]
     if config.has_projection:
         table += _GOOGLE.linear("albert.encoder.projection", "bert/encoder/embedding_hidden_mapping_in")

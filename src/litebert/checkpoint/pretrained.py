@@ -22,7 +22,7 @@ from litebert.checkpoint.sentence_folder import check_sentence_files, write_sent
 from litebert.checkpoint.source import Source
 from litebert.config import AlbertConfig
 from litebert.errors import ConfigError
-from litebert.model import albert, heads
+from litebert.model import albert, conditional_span, heads
 
 logger = logging.getLogger("litebert")
 
@@ -198,6 +198,10 @@ class AlbertForTokenClassification(Pretrained, heads.AlbertForTokenClassificatio
 
 class AlbertForQuestionAnswering(Pretrained, heads.AlbertForQuestionAnswering):
     """Span head, see ``litebert.model.heads.AlbertForQuestionAnswering``."""
+
+
+class AlbertForConditionalQuestionAnswering(Pretrained, conditional_span.AlbertForConditionalQuestionAnswering):
+    """SQuAD 2.0's head, see ``litebert.model.conditional_span``; ``transformers`` has none like it and loads the encoder."""
 
 
 class AlbertForSentenceEmbedding(Pretrained, heads.AlbertForSentenceEmbedding):

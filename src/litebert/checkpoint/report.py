@@ -11,6 +11,7 @@ HEADS = {
     "sentence_order": "sentence-order head",
     "classifier": "classifier",
     "qa_outputs": "span head",
+    "span": "conditional span head",
 }
 """What users call the parts outside the encoder, by the first word of the tensor's name."""
 

@@ -86,6 +86,25 @@ class LogitsOutput(Output):
 
 
 @dataclass(kw_only=True)
+class ConditionalSpanOutput(Output):
+    """Start of an answer, its end given the start, and whether there is none.
+
+    Attributes:
+        loss: Google's, when positions were given.
+        start_logits: (B, T), -1e30 outside the passage.
+        starts: (B, K) int64, the starts that were followed up: the best ones, or the one given.
+        end_logits: (B, K, T), for each of them.
+        no_answer_logits: (B,).
+    """
+
+    loss: Tensor | None = None
+    start_logits: Tensor
+    starts: Tensor
+    end_logits: Tensor
+    no_answer_logits: Tensor
+
+
+@dataclass(kw_only=True)
 class EmbeddingOutput(Output):
     """Vectors of whole inputs.
 

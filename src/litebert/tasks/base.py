@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from litebert.checkpoint.pretrained import Pretrained
+from litebert.checkpoint.source import Source
 from litebert.errors import UsageError
 from litebert.tasks.examples import Batch, Example, TextSettings, WindowCount, inference_batches
 from litebert.tasks.records import Columns, Record, iter_records
@@ -143,6 +144,11 @@ class Task(ABC):
             problem_type: As ``transformers`` writes it; may be empty.
         """
         return cls.from_records([], {})
+
+    @classmethod
+    def of_source(cls, source: Source) -> Self:
+        """Return the task of a folder that another program wrote; by default its labels are all that matters."""
+        return cls.of_foreign(source.config.labels, str(source.config.extra.get("problem_type") or ""))
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:

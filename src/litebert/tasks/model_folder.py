@@ -26,7 +26,7 @@ from litebert.settings import build_settings
 from litebert.tasks.base import Answer, Passes, Task, predict_outputs
 from litebert.tasks.examples import Example, TextSettings, WindowCount
 from litebert.tasks.records import Record, content_hash
-from litebert.tasks.registry import TASKS, ZERO_SHOT, task_class, task_from_info, task_name
+from litebert.tasks.registry import TASKS, ZERO_SHOT, asked_as_it_is, task_class, task_from_info, task_name
 from litebert.tasks.zero_shot import ZeroShotModel, zero_shot_from_source
 from litebert.text import AlbertTokenizer as Tokenizer
 
@@ -164,10 +164,10 @@ def load_model(
         UsageError: No such task.
     """
     if task is not None and task not in (*TASKS, *ZERO_SHOT):
-        raise UsageError(f"unknown task {task!r}", hint=nearest(task, [*TASKS, *ZERO_SHOT]))
+        raise UsageError(f"unknown task {task!r}", hint=nearest(task, {*TASKS, *ZERO_SHOT}))
     source = read_source(reference)
     name = task_name(source.info) if task is None else task
-    if name is not None and name in ZERO_SHOT:
+    if name is not None and asked_as_it_is(name, source.info):
         return zero_shot_from_source(ZERO_SHOT[name](), source, reference, device=device, attention=attention)
     return _task_model(source, reference, task=task, device=device, attention=attention)
 
@@ -188,7 +188,7 @@ def _task_model(
 ) -> TaskModel:
     named = task_name(source.info)
     if task is not None and (named is None or named in ZERO_SHOT):
-        found = task_class(task).of_foreign(source.config.labels, str(source.config.extra.get("problem_type") or ""))
+        found = task_class(task).of_source(source)
     else:
         found = task_from_info(source.info, model=str(reference))
         if task is not None and found.name != task:

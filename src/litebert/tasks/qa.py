@@ -1,8 +1,9 @@
 """Extractive question answering: the part of a passage that answers a question, or that none does (SQuAD 1.1 and 2.0).
 
 The head is Google's linear one (``run_squad_v1.py``): a logit for start and end per token, the mean of two cross-entropies, the first
-position where there is no answer. Where some training questions have none, the model may answer nothing: when the first position beats
-the best span by more than a threshold that is searched on held-out questions (``run_squad_v2.py``, SQuAD's ``evaluate-v2.0.py``).
+position where there is no answer. ALBERT's own for SQuAD 2.0 is ``options.head=conditional`` (``model/conditional_span.py``). Where
+some training questions have no answer, the model may answer nothing: when that beats the best span by more than a threshold, which is
+searched on held-out questions (``run_squad_v2.py``, SQuAD's ``evaluate-v2.0.py``).
 """
 
 from __future__ import annotations
@@ -17,18 +18,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from litebert.checkpoint.pretrained import AlbertForQuestionAnswering, Pretrained
+from litebert.checkpoint.pretrained import (
+    AlbertForConditionalQuestionAnswering,
+    AlbertForQuestionAnswering,
+    Pretrained,
+)
+from litebert.checkpoint.source import Source
 from litebert.errors import ConfigError, DataError, nearest
+from litebert.model.conditional_span import BEAMS, span_loss
 from litebert.tasks.base import Answer, Outputs, Score, Task
 from litebert.tasks.examples import Batch, Example, TextSettings, WindowCount, by_example
 from litebert.tasks.qa_data import Gold, read_questions
 from litebert.tasks.qa_metrics import best_threshold, scored
-from litebert.tasks.qa_windows import Passage, Span, best_spans, encode_questions, with_targets
+from litebert.tasks.qa_windows import Passage, Span, best_conditional_spans, best_spans, encode_questions, with_targets
 from litebert.tasks.records import Columns, Record
 from litebert.text import AlbertTokenizer
 from litebert.train.evaluation import Evaluation, WorstExample
 
-_OPTIONS = ("unanswerable", "n_best", "longest_answer")
+_OPTIONS = ("unanswerable", "n_best", "longest_answer", "head")
 Decoded = tuple[Passage, list[Span], float]
 """A question's passage, its best spans, and the score of no answer."""
 
@@ -70,6 +77,7 @@ class QaTask(Task):
         threshold: How much better than the best answer none has to be, in logits.
         n_best: Starts and ends that are combined, and answers that are kept (Google's ``n_best_size``).
         longest_answer: Tokens at most (``max_answer_length``).
+        head: ``linear``, as for SQuAD 1.1, or ``conditional`` (``ConditionalQaTask``).
     """
 
     name: ClassVar[str] = "qa"
@@ -77,6 +85,8 @@ class QaTask(Task):
     pipeline_tag: ClassVar[str] = "question-answering"
     partly_labelled: ClassVar[bool] = True
     usage: ClassVar[str] = '("a question", "a passage that answers it")'
+
+    head: ClassVar[str] = "linear"
 
     unanswerable: bool = False
     threshold: float = 0.0
@@ -117,8 +127,12 @@ class QaTask(Task):
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Restore from ``litebert.json``."""
+        head = str(data.get("head", "linear"))
+        kinds: dict[str, type[QaTask]] = {"linear": QaTask, "conditional": ConditionalQaTask}
+        if head not in kinds:
+            raise ConfigError(f"unknown head {head!r}", hint=nearest(head, kinds))
         try:
-            task = cls(
+            task = kinds[head](
                 bool(data.get("unanswerable", False)), float(data.get("threshold", 0.0)), int(data.get("n_best", 20)),
                 int(data.get("longest_answer", 30)),
             )  # fmt: skip
@@ -126,13 +140,19 @@ class QaTask(Task):
             raise ConfigError(f"this describes no qa task: {error}") from error
         if task.n_best < 1 or task.longest_answer < 1:
             raise ConfigError(f"n_best={task.n_best} and longest_answer={task.longest_answer} must be at least 1")
-        return task
+        return cast(Self, task)
+
+    @classmethod
+    def of_source(cls, source: Source) -> Self:
+        """Return the task of a folder that another program wrote, by the head that is there."""
+        conditional = any(name.startswith("span.") for name in source.tensors)
+        return cls.from_dict({"unanswerable": conditional, "head": "conditional" if conditional else "linear"})
 
     def to_dict(self) -> dict[str, Any]:
         """Return what ``litebert.json`` keeps."""
         return {
             "name": self.name, "unanswerable": self.unanswerable, "threshold": self.threshold, "n_best": self.n_best,
-            "longest_answer": self.longest_answer,
+            "longest_answer": self.longest_answer, "head": self.head,
         }  # fmt: skip
 
     def config_changes(self) -> dict[str, Any]:
@@ -198,9 +218,13 @@ class QaTask(Task):
     def _best(self, outputs: Outputs, examples: Sequence[Example]) -> list[Decoded]:
         found = []
         for scores, example in zip(outputs, examples, strict=True):
-            spans, null = best_spans(example.detail, scores, most=self.n_best, longest=self.longest_answer)
+            spans, null = self._decoded(example.detail, scores)
             found.append((example.detail, spans, null))
         return found
+
+    def _decoded(self, passage: Passage, scores: np.ndarray) -> tuple[list[Span], float]:
+        """Return the best spans, and the score of no answer on their scale."""
+        return best_spans(passage, scores, most=self.n_best, longest=self.longest_answer)
 
     def answer(self, outputs: Outputs, examples: Sequence[Example]) -> list[Answer]:
         """Return one answer per question."""
@@ -228,7 +252,7 @@ class QaTask(Task):
 
     def _score(self, best: Sequence[Decoded], records: Sequence[Record], known: Sequence[int]) -> Score:
         answers = [self._answer(*one) for one in best]
-        predicted = [cast(SpanAnswer, answer).answer for answer in answers]
+        predicted = [answer.answer for answer in answers]
         golds = [cast(Gold, records[i].label).texts for i in known]
         figures = scored(predicted, golds, empty=self.unanswerable)
         metrics = {"f1": float(figures.f1.mean()), "exact_match": float(figures.exact.mean())}
@@ -242,9 +266,9 @@ class QaTask(Task):
         worst = [
             WorstExample(
                 text=records[known[i]].text, pair=_excerpt(records[known[i]]), gold=" | ".join(dict.fromkeys(golds[i])) or "(none)",
-                predicted=predicted[i] or "(none)", confidence=cast(SpanAnswer, answers[i]).score,
+                predicted=predicted[i] or "(none)", confidence=answers[i].score,
             )
-            for i in sorted(range(len(known)), key=lambda i: (figures.f1[i], -cast(SpanAnswer, answers[i]).score))[:_SHOWN]
+            for i in sorted(range(len(known)), key=lambda i: (figures.f1[i], -answers[i].score))[:_SHOWN]
             if figures.f1[i] < 1
         ]  # fmt: skip
         return Score(metrics["f1"], Evaluation(metrics=metrics, baseline=baseline, worst=worst))
@@ -271,6 +295,47 @@ class QaTask(Task):
         figures = scored(texts, [cast(Gold, records[i].label).texts for i in known])
         _, threshold = best_threshold(null, figures.f1, figures.answerable)
         return replace(self, threshold=threshold)
+
+
+class ConditionalQaTask(QaTask):
+    """The same with ALBERT's own head for SQuAD 2.0: the end depends on the start, and it says whether there is an answer."""
+
+    model_class: ClassVar[type[Pretrained]] = AlbertForConditionalQuestionAnswering
+    head: ClassVar[str] = "conditional"
+
+    def logits(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Return (W, T, 2 + K): starts; no answer, at the first position; ends given the best starts, in training the right one."""
+        given = batch["labels"][:, 0] if "labels" in batch else None
+        out = model(batch["input_ids"], batch["attention_mask"], batch["token_type_ids"], start_positions=given)
+        none = torch.zeros_like(out.start_logits)
+        none[:, 0] = out.no_answer_logits
+        return torch.cat([torch.stack([out.start_logits, none], dim=-1), out.end_logits.transpose(1, 2)], dim=-1)
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Return Google's summed loss."""
+        start, end, there = batch["labels"].unbind(-1)
+        return span_loss(logits[..., 0], logits[..., 2], logits[:, 0, 1], start, end, 1 - there)
+
+    def distance(self, logits: Tensor, teacher: Tensor) -> Tensor:
+        """Return the divergence over starts and ends, and between the probabilities of no answer."""
+        spans = super().distance(logits[..., [0, 2]], teacher[..., [0, 2]])
+        none, sure = logits[:, 0, 1], torch.sigmoid(teacher[:, 0, 1])
+        least = F.binary_cross_entropy_with_logits(teacher[:, 0, 1], sure, reduction="sum")
+        return spans + (F.binary_cross_entropy_with_logits(none, sure, reduction="sum") - least) / 2
+
+    def chance(self, examples: Sequence[Example]) -> float | None:
+        """Return the mean loss of a model that knows only how often there is no answer."""
+        spans = super().chance(examples)
+        if spans is None:
+            return None
+        share = float(np.mean([example.target == (0, 0, 0) for example in examples]))
+        return spans + 0.5 * sum(-p * float(np.log(p)) for p in (share, 1 - share) if p > 0)
+
+    def _decoded(self, passage: Passage, scores: np.ndarray) -> tuple[list[Span], float]:
+        spans, none = best_conditional_spans(
+            passage, scores, most=self.n_best, longest=self.longest_answer, beams=BEAMS
+        )
+        return spans, none + (spans[0].score if spans else 0.0)
 
 
 def _labelled(records: Sequence[Record]) -> list[int]:

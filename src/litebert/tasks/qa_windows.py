@@ -174,7 +174,45 @@ def best_spans(passage: Passage, scores: np.ndarray, *, most: int, longest: int)
         length = last[None, :] - first[:, None] + 1
         for i, j in zip(*np.nonzero((length > 0) & (length <= longest) & np.isfinite(sums)), strict=True):
             candidates.append((float(sums[i, j]), window.first + int(first[i]), window.first + int(last[j])))
-    null = float((scores[:, 0, 0] + scores[:, 0, 1]).min())
+    return _distinct(passage, candidates, most), float((scores[:, 0, 0] + scores[:, 0, 1]).min())
+
+
+def best_conditional_spans(
+    passage: Passage, scores: np.ndarray, *, most: int, longest: int, beams: int
+) -> tuple[list[Span], float]:
+    """Return the best answers of ALBERT's SQuAD 2.0 head (``accumulate_predictions_v2``), and how surely there is none.
+
+    Args:
+        passage: From ``encode_questions``.
+        scores: (W, T, 2 + K): logits of starts; of no answer, at the first position; of ends given each of the K best starts.
+        most: How many.
+        longest: Tokens of an answer at most.
+        beams: Ends of each start that are looked at.
+
+    Returns:
+        Spans, scored by the sum of the logarithms of both probabilities; and the smallest of the windows' logits of no answer.
+    """
+    candidates: list[tuple[float, int, int]] = []
+    for window, values in zip(passage.windows, scores, strict=True):
+        size, ends = window.central.size, _log_softmax(values[:, 2:].T)
+        starts = _log_softmax(values[:, 0])
+        for start, of_end in zip(_top(values[:, 0], len(ends)) - window.at, ends, strict=True):
+            if not 0 <= start < size or not window.central[start]:
+                continue
+            for end in _top(of_end, beams) - window.at:
+                if start <= end < size and end - start < longest:
+                    score = float(starts[window.at + start] + of_end[window.at + end])
+                    candidates.append((score, window.first + int(start), window.first + int(end)))
+    return _distinct(passage, candidates, most), float(scores[:, 0, 1].min())
+
+
+def _log_softmax(values: np.ndarray) -> npt.NDArray[np.float64]:
+    shifted: npt.NDArray[np.float64] = values.astype(np.float64) - values.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def _distinct(passage: Passage, candidates: Sequence[tuple[float, int, int]], most: int) -> list[Span]:
+    """Return the best of (score, first token, last token) as parts of the text, no two alike."""
     found: dict[str, Span] = {}
     for score, a, b in sorted(candidates, key=lambda c: (-c[0], c[1], c[2])):
         start_at, end_at = passage.characters(a, b)
@@ -182,7 +220,7 @@ def best_spans(passage: Passage, scores: np.ndarray, *, most: int, longest: int)
             found.setdefault(passage.text[start_at:end_at], Span(start_at, end_at, score))
         if len(found) == most:
             break
-    return list(found.values()), null
+    return list(found.values())
 
 
 def _top(values: np.ndarray, most: int) -> npt.NDArray[np.int64]:

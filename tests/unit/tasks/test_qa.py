@@ -13,10 +13,10 @@ import torch
 from litebert.errors import ConfigError, DataError
 from litebert.tasks.datasets import hold_out
 from litebert.tasks.examples import TextSettings, WindowCount
-from litebert.tasks.qa import QaTask
+from litebert.tasks.qa import ConditionalQaTask, QaTask
 from litebert.tasks.qa_data import Gold, located, read_questions
 from litebert.tasks.qa_metrics import best_threshold, scored
-from litebert.tasks.qa_windows import best_spans, encode_questions, with_targets
+from litebert.tasks.qa_windows import best_conditional_spans, best_spans, encode_questions, with_targets
 from litebert.tasks.records import Record, parse_columns
 from litebert.text import AlbertTokenizer
 
@@ -361,3 +361,59 @@ def test_questions_on_one_passage_are_held_out_together():
     records = [Record(f"q{i}", f"passage {i // 5}", Gold()) for i in range(50)]
     train, dev = hold_out(records, 0.2, QaTask.source)
     assert len(dev) == 10 and not {r.pair for r in train} & {r.pair for r in dev}
+
+
+# --- ALBERT's head for SQuAD 2.0 ------------------------------------------------------------------------------------------
+
+
+def test_best_conditional_spans_against_brute_force(tokenizer):
+    rng = np.random.default_rng(5)
+    context = long_context(rng, 12)
+    (example,) = encode_questions(
+        [Record("what", context)], tokenizer, TextSettings(max_length=48, stride=12), count=WindowCount()
+    )
+    passage, length = example.detail, max(len(ids) for ids, _ in example.windows)
+    scores = rng.normal(size=(len(example.windows), length, 2 + 5)).astype(np.float32)
+    found, none = best_conditional_spans(passage, scores, most=20, longest=6, beams=4)
+    best = {}
+    for window, values in zip(passage.windows, torch.from_numpy(scores).double(), strict=True):
+        starts = values[:, 0].log_softmax(0)
+        for k, start in enumerate(starts.topk(5).indices.tolist()):
+            ends = values[:, 2 + k].log_softmax(0)
+            for end in ends.topk(4).indices.tolist():
+                a, b = start - window.at, end - window.at
+                inside = 0 <= a < window.central.size and a <= b < window.central.size
+                if inside and window.central[a] and b - a + 1 <= 6:
+                    text = context[slice(*passage.characters(window.first + a, window.first + b))]
+                    best[text] = max(best.get(text, -np.inf), float(starts[start] + ends[end]))
+    assert none == pytest.approx(scores[:, 0, 1].min())
+    assert len(best) > 3
+    assert {context[s.start : s.end]: s.score for s in found} == pytest.approx(best, abs=1e-6)
+
+
+def test_whether_there_is_an_answer_is_decided_by_its_own_logit(asked):
+    _, records, examples, _ = asked
+    task = QaTask.from_records(records, {"head": "conditional"})
+    assert isinstance(task, ConditionalQaTask) and task.unanswerable
+    outputs = []
+    for example, none in zip(examples, (1.0, 1.5, 2.5), strict=True):
+        length = max(len(ids) for ids, _ in example.windows)
+        scores = np.zeros((1, length, 7), np.float32)
+        place = {0: "Denmark", 1: "10th century", 2: "Normans"}[len(outputs)]
+        shape = outputs_for(example, CONTEXT.index(place), CONTEXT.index(place) + len(place))
+        scores[:, :, 0], scores[:, :, 2:] = shape[..., 0], shape[..., 1:]
+        scores[:, 0, 1] = none
+        outputs.append(scores)
+    tuned, score = task.tune_and_score(outputs, records, examples)
+    assert score.main == 1.0 and tuned.threshold == pytest.approx(2.0)  # between 1.5 and 2.5
+    assert [answer.to_dict()["answer"] for answer in tuned.answer(outputs, examples)] == ["Denmark", "10th century", ""]
+    assert QaTask.from_dict(json.loads(json.dumps(tuned.to_dict()))) == tuned
+
+
+def test_the_loss_is_googles(asked):
+    torch.manual_seed(0)
+    logits, labels = torch.randn(2, 16, 3), torch.tensor([[3, 5, 1], [0, 0, 0]])
+    found = ConditionalQaTask(unanswerable=True).loss(logits, {"labels": labels})
+    spans = -sum(logits[i, :, c].log_softmax(0)[labels[i, j]] for i in (0, 1) for c, j in ((0, 0), (2, 1)))
+    none = torch.nn.functional.softplus(logits[0, 0, 1]) + torch.nn.functional.softplus(-logits[1, 0, 1])
+    assert float(found) == pytest.approx(float(0.5 * spans + 0.5 * none), rel=1e-5)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from litebert.inference.export.subject import Subject
+from litebert.tasks.base import Task
+from litebert.tasks.classify import ClassifyTask
+from litebert.tasks.qa import QaTask
 
 FILES = {"onnx": "model.onnx", "openvino": "openvino_model.xml"}
 """The file that a runtime opens, by format."""
@@ -29,13 +32,20 @@ _QUESTION = 'texts = list(zip(sys.argv[1::2], sys.argv[2::2])) or [("Who wrote i
 _CHOICE = """given, *choices = sys.argv[1:] or ["It rained all day.", "The street is wet.", "The street is dry."]
 texts = [(given, choice) for choice in choices]"""
 
+_OUTPUT = 'outputs["logits"]'
 _SINGLE = f"""{_LABELS}
 {_SOFTMAX}
-for text, row in zip(texts, softmax(outputs["logits"])):
+for text, row in zip(texts, softmax(LOGITS)):
     print(f"{{labels[row.argmax()]}}\\t{{row.max():.4f}}\\t{{text}}")"""
+_POSITIVE = f"""{_LABELS}
+{_SOFTMAX}
+positive, threshold = POSITIVE  # from this probability on the answer is the positive label, else the best of the others
+for text, row in zip(texts, softmax(LOGITS)):
+    found = positive if row[positive] >= threshold else np.where(np.arange(len(row)) == positive, -1, row).argmax()
+    print(f"{{labels[found]}}\\t{{row[found]:.4f}}\\t{{text}}")"""
 _MULTI = f"""{_LABELS}
 thresholds = json.loads((folder / "litebert.json").read_text())["task"]["thresholds"]
-for text, row in zip(texts, 1 / (1 + np.exp(-outputs["logits"]))):
+for text, row in zip(texts, 1 / (1 + np.exp(-(LOGITS)))):
     found = [f"{{name}} {{p:.4f}}" for name, p, least in zip(labels, row, thresholds) if p >= least]
     print(f"{{', '.join(found) or 'none'}}\\t{{text}}")"""
 _VALUE = """for text, row in zip(texts, outputs["logits"]):
@@ -52,6 +62,17 @@ _SPAN = """for (question, context), one, start, end in zip(texts, encoded, outpu
     scores = np.where(np.triu(np.outer(inside, inside)), start[:, None] + end, -np.inf)
     first, last = np.unravel_index(scores.argmax(), scores.shape)
     print(question, "->", context[one.offsets[first][0] : one.offsets[last][1]])"""
+_CONDITIONAL = """threshold = THRESHOLD  # of the logit that there is no answer
+logs = lambda x: x - x.max(-1, keepdims=True) - np.log(np.exp(x - x.max(-1, keepdims=True)).sum(-1, keepdims=True))
+rows = (outputs[name] for name in ("start_logits", "starts", "end_logits", "no_answer_logits"))
+for (question, context), one, start, places, ends, none in zip(texts, encoded, *rows):
+    first = places.astype(int)[:, None]
+    possible = (first > 0) & (np.arange(len(start)) >= first)
+    best, last = np.unravel_index(np.where(possible, logs(start)[first] + logs(ends), -np.inf).argmax(), ends.shape)
+    found = context[one.offsets[places[best]][0] : one.offsets[last][1]]
+    print(question, "->", found if none <= threshold else "(no answer)")"""
+_SENTENCES = """vectors = outputs["sentence_embedding"]  # of length 1
+print("vectors", vectors.shape, "cosine similarities", *(vectors @ vectors.T).round(4).tolist())"""
 _CHOOSE = f"""{_SOFTMAX}
 for (_, choice), score in zip(texts, softmax(outputs["logits"])[0]):
     print(f"{{score:.4f}}\\t{{choice}}")"""
@@ -107,9 +128,7 @@ def _parts(subject: Subject) -> tuple[str, str, str]:
     """Return how the script gets its texts, what it does with the outputs, and how it is called."""
     one, two = '"some text" ...', '"first text" "second text" ...'
     if subject.head == "sequence":
-        details = subject.task.to_dict() if subject.task is not None else {}
-        pairs = bool(details.get("pairs"))
-        rest = {"multi": _MULTI, "regression": _VALUE}.get(str(details.get("kind")), _SINGLE)
+        pairs, rest = _sequence(subject.task)
         return (_PAIRS, rest, two) if pairs else (_TEXTS, rest, one)
     return {
         "encoder": (_TEXTS, _VECTORS, one),
@@ -117,5 +136,22 @@ def _parts(subject: Subject) -> tuple[str, str, str]:
         "masked-lm": (_MASKS, _FILL.format(output="logits"), '"a [MASK] text" ...'),
         "token": (_TEXTS, _TOKENS, one),
         "span": (_QUESTION, _SPAN, '"question" "text that answers it" ...'),
+        "conditional-span": (_QUESTION, _conditional(subject.task), '"question" "text that answers it" ...'),
+        "embedding": (_TEXTS, _SENTENCES, one),
         "choice": (_CHOICE, _CHOOSE, '"text" "choice" "choice" ...'),
     }[subject.head]
+
+
+def _sequence(task: Task | None) -> tuple[bool, str]:
+    """Return whether a classifier takes pairs, and what it does with the outputs: calibrated, decided as LiteBERT decides."""
+    if not isinstance(task, ClassifyTask):
+        return bool(task is not None and task.to_dict().get("pairs")), _SINGLE.replace("LOGITS", _OUTPUT)
+    decision = task.decision
+    rest = {"multi": _MULTI, "regression": _VALUE}.get(task.kind, _POSITIVE if decision.thresholds else _SINGLE)
+    scaled = _OUTPUT if decision.temperature in (None, 1.0) else f"{_OUTPUT} / {decision.temperature!r}"
+    positive = f"{decision.positive}, {decision.thresholds[0]!r}" if rest is _POSITIVE else ""
+    return bool(task.pairs), rest.replace("LOGITS", scaled).replace("POSITIVE", positive)
+
+
+def _conditional(task: Task | None) -> str:
+    return _CONDITIONAL.replace("THRESHOLD", repr(task.threshold if isinstance(task, QaTask) else 0.0))

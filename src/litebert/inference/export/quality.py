@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,6 @@ from litebert.inference.engine.accelerate import accelerate
 from litebert.inference.engine.calibration import TokenBatch
 from litebert.inference.export.subject import Subject
 from litebert.inference.graph.network import INPUTS, STATE, body_of, output_names
-from litebert.model.outputs import LogitsOutput
 from litebert.tasks.base import Passes
 from litebert.tasks.evaluate import Evaluated, evaluate
 
@@ -99,16 +99,19 @@ class Comparison:
 
 
 class SessionModel(nn.Module):
-    """A graph with one head's logits, called as the network it was made from."""
+    """A graph, called as the network it was made from."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> LogitsOutput:
-        """Return the logits."""
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor, **given: None
+    ) -> SimpleNamespace:
+        """Return the outputs by name; what else the network takes is not given."""
+        assert not any(value is not None for value in given.values())
         found = self.session(arrays_of((input_ids, attention_mask, token_type_ids)))
-        return LogitsOutput(logits=torch.from_numpy(found["logits"]))
+        return SimpleNamespace(**{name: torch.from_numpy(value) for name, value in found.items()})
 
 
 def compare(

@@ -30,6 +30,8 @@ HEADS: Mapping[str, type[Pretrained]] = {
     "sequence": pretrained.AlbertForSequenceClassification,
     "token": pretrained.AlbertForTokenClassification,
     "span": pretrained.AlbertForQuestionAnswering,
+    "conditional-span": pretrained.AlbertForConditionalQuestionAnswering,
+    "embedding": pretrained.AlbertForSentenceEmbedding,
     "choice": pretrained.AlbertForMultipleChoice,
 }
 """Heads by name."""
@@ -99,11 +101,15 @@ def load_subject(reference: str | Path, head: str | None = None, depth: int | No
     source = read_source(reference)
     kind = network_for(source) if head is None else HEADS[head]
     name = task_name(source.info)
-    if source.origin != "random" and kind is HEADS["sequence"] and (name is None or name in TASKS):
-        loaded = load_task_model(reference, task=name or "classify")
+    found = name or ("classify" if kind is HEADS["sequence"] else None)
+    loaded = None
+    if source.origin != "random" and found in TASKS:
+        loaded = load_task_model(reference, task=found)
+    if loaded is not None and isinstance(loaded.model, kind):
         subject = Subject(
-            str(reference), "sequence", loaded.model, loaded.tokenizer, loaded.text.max_length, loaded.info, loaded.task
-        )
+            str(reference), _head(loaded.model), loaded.model, loaded.tokenizer, loaded.text.max_length, loaded.info,
+            loaded.task,
+        )  # fmt: skip
     else:
         subject = _without_task(source, reference, kind)
     longest = subject.config.num_hidden_layers
@@ -129,5 +135,8 @@ def _without_task(source: Source, reference: str | Path, kind: type[Pretrained])
     text = build_settings(TextSettings, source.info.get("text") or {}, path=source.path)
     longest = source.config.max_position_embeddings
     max_length = min(text.max_length, longest) if source.info.get("text") else longest
-    head = next(name for name, one in HEADS.items() if isinstance(model, one))
-    return Subject(str(reference), head, model, tokenizer, max_length, source.info)
+    return Subject(str(reference), _head(model), model, tokenizer, max_length, source.info)
+
+
+def _head(model: Pretrained) -> str:
+    return next(name for name, one in HEADS.items() if isinstance(model, one))

@@ -60,10 +60,11 @@ class GraphBuilder:
         self._inputs.append(self._onnx.helper.make_tensor_value_info(name, self._onnx.TensorProto.INT64, list(dims)))
         return name
 
-    def output(self, name: str, value: str, dims: Sequence[Dim]) -> None:
-        """Give a float32 value to the outside under a name."""
+    def output(self, name: str, value: str, dims: Sequence[Dim], *, integers: bool = False) -> None:
+        """Give a float32 value, or one of int64, to the outside under a name."""
         self._nodes.append(self._onnx.helper.make_node("Identity", [value], [name], name=f"output/{name}"))
-        self._outputs.append(self._onnx.helper.make_tensor_value_info(name, self._onnx.TensorProto.FLOAT, list(dims)))
+        kind = self._onnx.TensorProto.INT64 if integers else self._onnx.TensorProto.FLOAT
+        self._outputs.append(self._onnx.helper.make_tensor_value_info(name, kind, list(dims)))
 
     def has(self, name: str) -> bool:
         """Whether an array of this name is stored."""

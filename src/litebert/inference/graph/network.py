@@ -9,20 +9,31 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from litebert.errors import UsageError
 from litebert.inference.graph.builder import Dim, GraphBuilder
 from litebert.inference.graph.encoder import EncoderGraph
-from litebert.inference.graph.products import POOLER, SCORES, TRANSFORM, FloatProducts, Int8Plan, Int8Products, Place
+from litebert.inference.graph.products import (
+    POOLER,
+    SCORES,
+    TRANSFORM,
+    FloatProducts,
+    Int8Plan,
+    Int8Products,
+    Place,
+    numbers,
+)
 from litebert.model import heads
 from litebert.model.albert import AlbertModel
+from litebert.model.conditional_span import BEAMS, AlbertForConditionalQuestionAnswering, ConditionalSpanHead
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 STATE = "state_{}"
 """Outputs of a graph that shows every state."""
 
-_BATCH, _LENGTH, _CHOICES = "batch", "sequence", "choices"
+_BATCH, _LENGTH, _CHOICES, _STARTS = "batch", "sequence", "choices", "starts"
 
 
 def network_graph(
@@ -115,6 +126,21 @@ class _Writer:
         pooled = graph.add("Tanh", self.linear(first, self.encoder.model.pooler, POOLER))
         return graph.add("Squeeze", pooled, graph.integers(1))
 
+    def passage(self) -> str:
+        """Return (B, T) bool, see ``passage_positions``."""
+        graph = self.graph
+        _, mask, types = INPUTS
+        zero, one, before = (graph.array(f"int64_{i}", np.int64(i)) for i in (0, 1, -1))
+        length = graph.add("Squeeze", graph.size(mask, 1), graph.integers(0))
+        place, real = graph.add("Range", zero, length, one), graph.add("Cast", mask, to=9)  # (T,)
+        last = graph.add("ReduceMax", graph.add("Where", real, place, before), graph.integers(1), keepdims=1)
+        inside = graph.add(
+            "And",
+            graph.add("And", real, graph.add("Equal", types, one)),
+            graph.add("Not", graph.add("Equal", place, last)),
+        )
+        return graph.add("Or", inside, graph.add("Equal", place, zero))
+
     def word_scores(self, states: str) -> str:
         """Return (B, T, V); the decoder is the table that embeds the words."""
         graph, head, word = self.graph, self.model.predictions, self.encoder.model.embeddings.word.weight
@@ -129,12 +155,6 @@ class _Writer:
         )
         shape = graph.add("Concat", graph.add("Shape", states, start=0, end=2), graph.integers(-1), axis=0)
         return graph.add("Reshape", scores, shape)
-
-
-def _int64(value: int) -> Any:
-    import numpy as np
-
-    return np.int64(value)
 
 
 # --- One function per head ------------------------------------------------------------------------------------------------
@@ -170,8 +190,50 @@ def _spans(writer: _Writer, states: str) -> None:
     graph = writer.graph
     both = writer.linear(states, writer.model.qa_outputs)  # type: ignore[arg-type]
     for name, column in (("start_logits", 0), ("end_logits", 1)):
-        scores = graph.add("Gather", both, graph.array(f"column_{column}", _int64(column)), axis=2)
+        scores = graph.add("Gather", both, graph.array(f"column_{column}", np.int64(column)), axis=2)
         graph.output(name, scores, (_BATCH, _LENGTH))
+
+
+def _embedding(writer: _Writer, states: str) -> None:
+    graph, width = writer.graph, writer.encoder.config.hidden_size
+    real = graph.add("Unsqueeze", graph.add("Cast", INPUTS[1], to=1), graph.integers(2))  # (B, T, 1)
+    summed = graph.add("ReduceSum", graph.add("Mul", states, real), graph.integers(1), keepdims=0)  # (B, H)
+    one, least = (graph.array(name, np.float32(value)) for name, value in (("one", 1.0), ("least_length", 1e-12)))
+    mean = graph.add("Div", summed, graph.add("Max", graph.add("ReduceSum", real, graph.integers(1), keepdims=0), one))
+    length = graph.add("ReduceL2", mean, graph.integers(1), keepdims=1)
+    graph.output("sentence_embedding", graph.add("Div", mean, graph.add("Max", length, least)), (_BATCH, width))
+    graph.output("token_embeddings", states, (_BATCH, _LENGTH, width))
+
+
+def _conditional_span(writer: _Writer, states: str) -> None:
+    graph, head = writer.graph, writer.model.span
+    assert isinstance(head, ConditionalSpanHead)
+    low, three = graph.array("hopeless", np.float32(-1e30)), graph.integers(-1)
+    allowed = writer.passage()
+    starts = graph.add("Where", allowed, graph.add("Squeeze", writer.linear(states, head.start), three), low)  # (B, T)
+    count = graph.add("Min", graph.size(starts, 1), graph.integers(BEAMS))
+    _, places = graph.add_many("TopK", starts, count, outputs=2, axis=-1, largest=1, sorted=1)  # (B, K)
+    chosen = graph.add("GatherND", states, graph.add("Unsqueeze", places, three), batch_dims=1)  # (B, K, H)
+    matrix, width = numbers(head.end_hidden.weight), writer.encoder.config.hidden_size
+    sides = [
+        graph.add("MatMul", x, graph.array(f"span.end_hidden.weight_{i}", matrix[:, i * width : (i + 1) * width].T))
+        for i, x in enumerate((states, chosen))
+    ]
+    both = graph.add("Add", *(graph.add("Unsqueeze", x, graph.integers(1 + i)) for i, x in enumerate(sides)))
+    both = graph.add("Add", both, graph.array("span.end_hidden.bias", numbers(head.end_hidden.bias)))  # (B, K, T, H)
+    ends = writer.linear(writer.encoder.norm(graph.add("Tanh", both), head.end_norm), head.end)
+    ends = graph.add(
+        "Where", graph.add("Unsqueeze", allowed, graph.integers(1)), graph.add("Squeeze", ends, three), low
+    )
+    share = graph.add("Unsqueeze", graph.add("Softmax", starts, axis=-1), graph.integers(1))  # (B, 1, T)
+    expected = graph.add("Squeeze", graph.add("MatMul", share, states), graph.integers(1))
+    first = graph.add("Gather", states, graph.array("first", np.int64(0)), axis=1)
+    hidden = graph.add("Tanh", writer.linear(graph.add("Concat", expected, first, axis=-1), head.answer_hidden))
+    none = graph.add("MatMul", hidden, graph.array("span.answer.weight", numbers(head.answer.weight).T))
+    graph.output("start_logits", starts, (_BATCH, _LENGTH))
+    graph.output("starts", places, (_BATCH, _STARTS), integers=True)
+    graph.output("end_logits", ends, (_BATCH, _STARTS, _LENGTH))
+    graph.output("no_answer_logits", graph.add("Squeeze", none, three), (_BATCH,))
 
 
 def _choices(writer: _Writer, states: str) -> None:
@@ -190,6 +252,11 @@ _HEADS: dict[type[nn.Module], tuple[_Head, tuple[str, ...]]] = {
     heads.AlbertForTokenClassification: (_tokens, ("logits",)),
     heads.AlbertForQuestionAnswering: (_spans, ("start_logits", "end_logits")),
     heads.AlbertForMultipleChoice: (_choices, ("logits",)),
+    heads.AlbertForSentenceEmbedding: (_embedding, ("sentence_embedding", "token_embeddings")),
+    AlbertForConditionalQuestionAnswering: (
+        _conditional_span,
+        ("start_logits", "starts", "end_logits", "no_answer_logits"),
+    ),
 }
 
 
