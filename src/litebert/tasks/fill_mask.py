@@ -9,6 +9,7 @@ Legend: M masks, V vocabulary.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, cast
@@ -20,6 +21,7 @@ from litebert.checkpoint.pretrained import AlbertForMaskedLM, Pretrained
 from litebert.errors import DataError, UsageError
 from litebert.settings import Settings, build_settings
 from litebert.tasks.base import Answer, Passes
+from litebert.tasks.fill_words import probabilities, steps_of, word_pieces
 from litebert.tasks.records import Record
 from litebert.tasks.zero_shot import ZeroShotModel, ZeroShotTask, encoded
 from litebert.text import AlbertTokenizer
@@ -72,6 +74,8 @@ class FillMaskOptions(Settings):
     """Words to choose from; None for the whole vocabulary. Scores stay probabilities among all pieces."""
     first_piece: bool = False
     """Let the first piece stand for a target that the vocabulary splits, as transformers does."""
+    whole_words: bool = False
+    """Score targets of several pieces as words, see ``fill_words.py``; a filling's ``token`` is then the first piece."""
 
     @field_validator("targets", mode="before")
     @classmethod
@@ -104,6 +108,8 @@ class FillMaskTask(ZeroShotTask):
         """
         chosen = build_settings(FillMaskOptions, options)
         ids_of = [_encode(loaded.tokenizer, record) for record in records]
+        if chosen.whole_words:
+            return [_of_masks(masks) for masks in _words_filled(loaded, ids_of, chosen, passes)]
         targets = None if chosen.targets is None else target_ids(loaded.tokenizer, chosen.targets, chosen.first_piece)
         masks_of = [[at for at, token in enumerate(ids) if token == loaded.tokenizer.mask_id] for ids in ids_of]
         places = [(row, at) for row, masks in enumerate(masks_of) for at in masks]
@@ -113,7 +119,11 @@ class FillMaskTask(ZeroShotTask):
         for (row, at), candidates in zip(places, best, strict=True):
             single = len(masks_of[row]) == 1
             found[row].append(_filled(loaded.tokenizer, ids_of[row], at, candidates, single=single))
-        return [masks[0] if len(masks) == 1 else Fillings(masks) for masks in found]
+        return [_of_masks(masks) for masks in found]
+
+
+def _of_masks(masks: list[Fillings]) -> Fillings:
+    return masks[0] if len(masks) == 1 else Fillings(masks)
 
 
 # Text to windows ------------------------------------------------------------------------------------------------------
@@ -232,6 +242,34 @@ def _filled(tokenizer: AlbertTokenizer, ids: list[int], at: int, candidates: Can
         )
         for token, score in candidates
     )
+
+
+def _words_filled(
+    loaded: ZeroShotModel, ids_of: Sequence[list[int]], chosen: FillMaskOptions, passes: Passes
+) -> list[list[Fillings]]:
+    """Return the fillings of each mask of each text by whole words, best first."""
+    if chosen.targets is None:
+        raise UsageError("whole_words scores targets, and none are named", hint='targets=["words", "to", "compare"]')
+    if chosen.first_piece:
+        raise UsageError("first_piece and whole_words exclude each other", hint="Choose one of them.")
+    tokenizer = loaded.tokenizer
+    words = list(dict.fromkeys(chosen.targets))
+    pieces = word_pieces(tokenizer, words)
+    places = [(row, at) for row, ids in enumerate(ids_of) for at, token in enumerate(ids) if token == tokenizer.mask_id]
+    asked = [steps_of(ids_of[row], at, word, tokenizer.mask_id) for row, at in places for word in pieces]
+    found = iter(probabilities(loaded, [step for steps in asked for step in steps], passes))
+    scores = iter([math.prod(next(found) for _ in steps) for steps in asked])
+    filled: list[list[Fillings]] = [[] for _ in ids_of]
+    for row, at in places:
+        ids, single = ids_of[row], ids_of[row].count(tokenizer.mask_id) == 1
+        candidates = [
+            Filling(
+                next(scores), word[0], name, tokenizer.decode([*ids[:at], *word, *ids[at + 1 :]], skip_special=single)
+            )
+            for name, word in zip(words, pieces, strict=True)
+        ]
+        filled[row].append(Fillings(sorted(candidates, key=lambda one: -one.score)[: chosen.top_k]))
+    return filled
 
 
 # Targets --------------------------------------------------------------------------------------------------------------

@@ -209,3 +209,52 @@ def test_wrong_options(options, says, ask):
     with pytest.raises(ConfigError) as raised:
         ask("a [MASK]", **options)
     assert says in str(raised.value)
+
+
+# Whole words ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_word_of_one_piece_has_the_probability_of_the_piece(ask):
+    options = {"targets": ["house", "river", "stone"], "top_k": 3}
+    text = "It is a [MASK] in the [MASK]."
+    (by_piece,), (by_word,) = ask(text, **options), ask(text, whole_words=True, **options)
+    for pieces_of, words_of in zip(by_piece, by_word, strict=True):
+        assert {f.token: f.score for f in words_of} == pytest.approx({f.token: f.score for f in pieces_of}, rel=1e-5)
+        assert [f.sequence for f in words_of] == [f.sequence for f in pieces_of]
+
+
+def test_a_long_word_is_the_product_of_its_pieces_from_left_to_right(loaded, ask, tokenizer):
+    word = [tokenizer.piece_to_id(p) for p in tokenizer.tokenize("photosynthesis")]
+    assert len(word) > 2
+    (found,) = ask("We saw [MASK] here.", targets=["photosynthesis", "rain"], whole_words=True)
+    before, after = tokenizer.encode("We saw").ids[:-1], tokenizer.encode("here.").ids[1:]
+    expected = 1.0
+    for done, piece in enumerate(word):
+        ids = [*before, *word[:done], *[tokenizer.mask_id] * (len(word) - done), *after]
+        with torch.inference_mode():
+            scores = loaded.model(torch.tensor([ids])).logits[0, len(before) + done, : tokenizer.vocab_size].softmax(-1)
+        expected *= float(scores[piece])
+    score = {f.token_str: f.score for f in found}
+    assert score["photosynthesis"] == pytest.approx(expected, rel=1e-4)
+    assert found[0].score >= found[1].score
+
+
+def test_words_in_long_texts_are_read_around_the_mask(ask):
+    text = "the old stone house " * 30 + "and [MASK] was there " + "near the river " * 30
+    (found,) = ask(text, targets=["photosynthesis", "rain"], whole_words=True)
+    assert len(found) == 2 and "photosynthesis" in " ".join(f.sequence for f in found)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "none are named"),
+        ({"targets": ["two words"]}, "not one word"),
+        ({"targets": [" "]}, "not one word"),
+        ({"targets": ["日"]}, "not in the vocabulary"),
+        ({"targets": ["a"], "first_piece": True}, "exclude each other"),
+    ],
+)
+def test_wrong_words(ask, options, message):
+    with pytest.raises(UsageError, match=message):
+        ask("a [MASK]", whole_words=True, **options)
