@@ -222,3 +222,17 @@ def test_read_only_output_folder(number, call, arguments, tmp_path, monkeypatch)
     monkeypatch.setattr("litebert.files.tempfile.mkstemp", refuse)
     outcome = call(*arguments("single.csv", tmp_path / "m"))
     assert outcome.code == 1 and "cannot write" in outcome.err and "may write to it" in outcome.err
+
+
+def test_texts_the_vocabulary_does_not_know_are_told(model, tmp_path, call, caplog):
+    texts = tmp_path / "texts.csv"
+    texts.write_text(
+        "text,label\n" + "今日は良い天気です 明日 も 良い でしょう,pos\n" * 3 + "the film was a very long thing,neg\n"
+    )
+    predicted = call("predict", model, texts)
+    assert predicted.code == 0 and len(predicted.lines) == 4 and caplog.text.count("unknown to the vocabulary") == 1
+    caplog.clear()
+    scored = call("evaluate", model, "--data", texts, "--json").envelope
+    assert any("unknown to the vocabulary" in warning for warning in scored["warnings"])
+    (tmp_path / "plain.csv").write_text("text,label\nthe film was a very long thing,neg\n")
+    assert call("predict", model, tmp_path / "plain.csv").code == 0 and "unknown" not in caplog.text

@@ -22,6 +22,7 @@ _BY_HEAD: tuple[tuple[str, type[Pretrained]], ...] = (
     ("predictions.bias", pretrained.AlbertForMaskedLM),
     ("span.start.weight", pretrained.AlbertForConditionalQuestionAnswering),
     ("qa_outputs.weight", pretrained.AlbertForQuestionAnswering),
+    ("vector_classifier.weight", pretrained.AlbertForVectorClassification),
     ("classifier.weight", pretrained.AlbertForSequenceClassification),
 )
 

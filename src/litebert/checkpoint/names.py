@@ -111,6 +111,7 @@ def hugging_face_table(config: AlbertConfig) -> list[Entry]:
         *_HF.linear("sentence_order", "sop_classifier.classifier"),
         *_HF.linear("classifier", "classifier"),
         *_HF.linear("qa_outputs", "qa_outputs"),
+        *_HF.linear("vector_classifier", "vector_classifier"),
         *_conditional_span(_HF, {ours: f"span.{ours}" for ours in _SPAN}),
     ]
     if config.has_projection:

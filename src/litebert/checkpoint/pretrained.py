@@ -235,6 +235,10 @@ class AlbertForSentenceEmbedding(Pretrained, heads.AlbertForSentenceEmbedding):
         write_sentence_files(Path(folder), hidden_size=config.hidden_size, max_length=length)
 
 
+class AlbertForVectorClassification(Pretrained, heads.AlbertForVectorClassification):
+    """A classifier on the mean of the states, see ``litebert.model.heads``; ``transformers`` has none like it and loads the encoder."""
+
+
 AlbertForSentenceEmbedding._class_name = "AlbertModel"  # what transformers loads it as
 
 

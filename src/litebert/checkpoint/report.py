@@ -12,6 +12,7 @@ HEADS = {
     "classifier": "classifier",
     "qa_outputs": "span head",
     "span": "conditional span head",
+    "vector_classifier": "classifier of vectors",
 }
 """What users call the parts outside the encoder, by the first word of the tensor's name."""
 

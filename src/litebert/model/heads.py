@@ -17,7 +17,14 @@ from torch import Tensor, nn
 from litebert.config import AlbertConfig
 from litebert.errors import ConfigError
 from litebert.model.albert import ACTIVATION_FUNCTIONS, AlbertModel, initialise
-from litebert.model.outputs import EmbeddingOutput, EncoderOutput, LogitsOutput, PreTrainingOutput, SpanOutput
+from litebert.model.outputs import (
+    EmbeddingOutput,
+    EncoderOutput,
+    LogitsOutput,
+    PreTrainingOutput,
+    SpanOutput,
+    VectorLogitsOutput,
+)
 
 IGNORED = -100
 """Label of a position that carries no loss."""
@@ -322,6 +329,30 @@ class AlbertForSentenceEmbedding(WithEncoder):
             real = attention_mask.to(states.dtype).unsqueeze(-1)  # (B, T, 1)
             mean = (states * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
         return EmbeddingOutput(sentence_embedding=F.normalize(mean, dim=-1), token_embeddings=out.last_hidden_state)
+
+
+class AlbertForVectorClassification(AlbertForSentenceEmbedding):
+    """A classifier on the sentence vector, which it reads at the scale of a hidden state (``tasks/few_shot.py``)."""
+
+    def __init__(self, config: AlbertConfig, *, attention: str = "sdpa") -> None:
+        super().__init__(config, attention=attention)
+        self.vector_classifier = nn.Linear(config.hidden_size, config.num_labels)
+        initialise(self.vector_classifier, config)
+
+    def forward(  # type: ignore[override]
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        *,
+        inputs_embeds: Tensor | None = None,
+    ) -> VectorLogitsOutput:
+        """Score labels: logits (B, C); arguments as in ``AlbertModel.forward``."""
+        out = super().forward(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds=inputs_embeds)
+        vectors = out.sentence_embedding  # (B, H)
+        logits = self.vector_classifier(vectors * vectors.shape[-1] ** 0.5)  # (B, C)
+        return VectorLogitsOutput(logits=logits, sentence_embedding=vectors)
 
 
 class AlbertForMultipleChoice(_WithClassifier):

@@ -118,6 +118,19 @@ class EmbeddingOutput(Output):
 
 
 @dataclass(kw_only=True)
+class VectorLogitsOutput(Output):
+    """Logits of labels, and the vectors they were read from.
+
+    Attributes:
+        logits: (B, C).
+        sentence_embedding: (B, H), of length 1.
+    """
+
+    logits: Tensor
+    sentence_embedding: Tensor
+
+
+@dataclass(kw_only=True)
 class SpanOutput(Output):
     """Start and end of an answer.
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from litebert.errors import DataError, UsageError
+from litebert.errors import DataError, UsageError, nearest
 from litebert.tasks.base import Passes, Score, Task, predict_outputs
 from litebert.tasks.datasets import in_file
-from litebert.tasks.examples import WindowCount
+from litebert.tasks.examples import WindowCount, unknown_pieces
 from litebert.tasks.model_folder import TaskModel
 from litebert.tasks.official import official_data
 from litebert.tasks.records import Record, parse_columns
@@ -44,7 +44,7 @@ class Evaluated:
 
 
 def evaluate(
-    loaded: TaskModel, data: str | Path, *, benchmark: str | None = None, columns: str | None = None,
+    loaded: TaskModel, data: str | Path, *, benchmark: str | None = None, split: str | None = None, columns: str | None = None,
     passes: Passes = Passes(),  # noqa: B008 - immutable
 ) -> Evaluated:  # fmt: skip
     """Score a model.
@@ -53,15 +53,18 @@ def evaluate(
         loaded: The model.
         data: File of records; with ``benchmark`` the folder of its official files.
         benchmark: Name such as ``glue/mrpc``; its labels must be the model's.
+        split: Of the benchmark, such as ``test``; None for those that are held out to choose by.
         columns: As on the command line.
         passes: How the model is run.
 
     Raises:
         DataError: The data are wrong, or have no labels.
-        UsageError: The benchmark's labels are not the model's.
+        UsageError: The benchmark's labels are not the model's, or it has no such split.
     """
     warnings: list[str] = []
     task = loaded.task
+    if split is not None and benchmark is None:
+        raise UsageError("a split belongs to a benchmark", hint="Add --benchmark NAME, or name the file itself.")
     if benchmark is None:
         if Path(data).is_dir():
             raise UsageError(
@@ -74,12 +77,14 @@ def evaluate(
             )
         }
     else:
-        task, sets = _benchmark(loaded, benchmark, str(data), warnings)
+        task, sets = _benchmark(loaded, benchmark, str(data), split, warnings)
     scores: dict[str, Score] = {}
     for name, records in sets.items():
         check_labelled(records, name, some=task.partly_labelled)
         with in_file(name):
             examples = task.examples(records, loaded.tokenizer, loaded.text, count=WindowCount())
+        if (unknown := unknown_pieces(examples, loaded.tokenizer)) is not None:
+            warnings.append(f"{name}: {unknown}")
         outputs = predict_outputs(
             task,
             loaded.model,
@@ -95,17 +100,23 @@ def evaluate(
 
 
 def _benchmark(
-    loaded: TaskModel, benchmark: str, data: str, warnings: list[str]
+    loaded: TaskModel, benchmark: str, data: str, split: str | None, warnings: list[str]
 ) -> tuple[Task, dict[str, list[Record]]]:
     official = official_data(benchmark)
     task = official.of_model(loaded.task)
     file = data if Path(data).is_file() else None
     if file is not None:
-        return task, {official.dev_splits[0]: official.read("", official.dev_splits[0], file=file, warnings=warnings)}
-    there = [split for split in official.dev_splits if split in official.available(data)] or official.dev_splits[:1]
+        name = split or official.dev_splits[0]
+        return task, {name: official.read("", name, file=file, warnings=warnings)}
+    available = official.available(data)
+    if split is not None:
+        if split not in available:
+            raise UsageError(f"{data} has no split {split!r} of {benchmark}", hint=nearest(split, available))
+        return task, {split: official.read(data, split, warnings=warnings)}
+    there = [name for name in official.dev_splits if name in available] or official.dev_splits[:1]
     if len(there) < len(official.dev_splits):
         warnings.append(f"{data} has only {', '.join(there)} of {', '.join(official.dev_splits)}")
-    return task, {split: official.read(data, split, warnings=warnings) for split in there}
+    return task, {name: official.read(data, name, warnings=warnings) for name in there}
 
 
 def check_labelled(records: Sequence[Record], name: str, *, some: bool) -> None:

@@ -24,10 +24,10 @@ from litebert.config import AlbertConfig
 from litebert.errors import ConfigError, UsageError
 from litebert.settings import Settings
 from litebert.tasks import run_report
-from litebert.tasks.base import Outputs, Score, Task, TaskObjective, predict_outputs
+from litebert.tasks.base import Score, Task, TaskObjective, predict_outputs
 from litebert.tasks.datasets import Splits, in_file, read_splits
 from litebert.tasks.elastic import ElasticObjective
-from litebert.tasks.examples import Example, TextSettings, TrainingBatches, WindowCount
+from litebert.tasks.examples import Example, TextSettings, TrainingBatches, WindowCount, unknown_pieces
 from litebert.tasks.model_folder import save_task_model
 from litebert.text import AlbertTokenizer as Tokenizer
 from litebert.train.checkpoints import seed_everything
@@ -59,7 +59,8 @@ class FinetuneSettings(Settings):
     columns: str | None = None
     """Columns as text=...,pair=...,label=...; default: guessed."""
     options: dict[str, Any] = Field(default_factory=dict)
-    """Options of the task: kind (single, multi, regression), labels, metric, pairs."""
+    """Options of the task; of classify kind (single, multi, regression), labels, metric, pairs, thresholds (f1, recall=0.9,
+    precision=0.95), positive, review (share of held-out records)."""
     config: dict[str, Any] = Field(default_factory=dict)
     """Model configuration fields to change, such as hidden_dropout_prob."""
     dev_fraction: float = Field(default=0.1, gt=0, lt=1)
@@ -207,6 +208,8 @@ def prepare(settings: FinetuneSettings) -> Prepared:
         warnings.append(
             f"{count.windowed} texts are longer than {settings.text.max_length} tokens and are read in windows"
         )
+    if (unknown := unknown_pieces(train, tokenizer)) is not None:
+        warnings.append(unknown)
     if count.truncated:
         warnings.append(f"{count.truncated} texts were cut for training (text.long_text, text.max_windows)")
     return Prepared(settings, source, tokenizer, task, splits, train, dev, warnings)
@@ -270,7 +273,7 @@ def _run_seed(
 
     def evaluate(trained: torch.nn.Module) -> EvaluationResult:
         outputs = predict_outputs(task, trained, prepared.dev, pad_id=pad_id, device=device, autocast=autocast)
-        score = _tuned(task, outputs, prepared).score(outputs, prepared.splits.dev, prepared.dev)
+        _, score = task.tune_and_score(outputs, prepared.splits.dev, prepared.dev)
         gold = len({e.target for e in prepared.dev}) if score.predicted is not None else 0
         return EvaluationResult(score.evaluation.metrics, score.main, score.predicted, gold)
 
@@ -286,17 +289,12 @@ def _run_seed(
         )  # fmt: skip
         outcome = trainer.run(resume=resume)
     outputs = predict_outputs(task, model, prepared.dev, pad_id=pad_id, device=device, autocast=False)
-    score = _tuned(task, outputs, prepared).score(outputs, prepared.splits.dev, prepared.dev)
+    _, score = task.tune_and_score(outputs, prepared.splits.dev, prepared.dev)  # as of the model that people get
     result = SeedResult(
         seed, score, outcome.best_step or outcome.step, outcome.step, outcome.seconds, outcome.restarts, outcome.finished,
         [*early, *outcome.warnings],
     )  # fmt: skip
     return result, model
-
-
-def _tuned(task: Task, outputs: Outputs, prepared: Prepared) -> Task:
-    """Return the task as it would be kept with these weights, so that every figure is that of the model people get."""
-    return task.tune(outputs, prepared.splits.dev, prepared.dev)
 
 
 # --- Concluding ---------------------------------------------------------------------------------------------------------
@@ -308,11 +306,11 @@ def _conclude(
     pad_id = prepared.tokenizer.pad_id
     device = next(model.parameters()).device
     outputs = predict_outputs(prepared.task, model, prepared.dev, pad_id=pad_id, device=device)
-    task = _tuned(prepared.task, outputs, prepared)
-    score = task.score(outputs, prepared.splits.dev, prepared.dev)
+    task, score = prepared.task.tune_and_score(outputs, prepared.splits.dev, prepared.dev)
     names = list(score.evaluation.metrics)
     median = {n: statistics.median(r.score.evaluation.metrics[n] for r in results) for n in names}
-    warnings = list(dict.fromkeys([*prepared.warnings, *(w for r in results for w in r.warnings)]))
+    told = [*prepared.warnings, *(w for r in results for w in r.warnings), *score.evaluation.notes]
+    warnings = list(dict.fromkeys(told))
     provenance = _provenance(prepared, results, kept, score, median)
     save_task_model(folder.path, task, model, prepared.tokenizer, prepared.settings.text, provenance=provenance)
     report = run_report.build(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,11 +25,13 @@ from litebert.checkpoint.source import Source
 from litebert.errors import CheckpointError, ConfigError, UsageError, nearest
 from litebert.settings import build_settings
 from litebert.tasks.base import Answer, Passes, Task, predict_outputs
-from litebert.tasks.examples import Example, TextSettings, WindowCount
+from litebert.tasks.examples import Example, TextSettings, WindowCount, unknown_pieces
 from litebert.tasks.records import Record, content_hash
 from litebert.tasks.registry import TASKS, ZERO_SHOT, asked_as_it_is, task_class, task_from_info, task_name
 from litebert.tasks.zero_shot import ZeroShotModel, zero_shot_from_source
 from litebert.text import AlbertTokenizer as Tokenizer
+
+logger = logging.getLogger("litebert")
 
 
 @dataclass
@@ -42,6 +45,7 @@ class TaskModel:
         text: How its texts were cut in training.
         info: Contents of ``litebert.json``.
         folder: Where it was read from; None for random weights.
+        warned: Whether it was said that the vocabulary does not know the texts.
     """
 
     task: Task
@@ -50,6 +54,7 @@ class TaskModel:
     text: TextSettings
     info: Mapping[str, Any]
     folder: Path | None = None
+    warned: bool = False
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -88,7 +93,11 @@ class TaskModel:
         """
         task = self.task.for_call(options)
         unlabelled = [replace(r, label=None) for r in records]
-        return partial(self._answer, task, task.examples(unlabelled, self.tokenizer, self.text, count=WindowCount()))
+        examples = task.examples(unlabelled, self.tokenizer, self.text, count=WindowCount())
+        if not self.warned and (unknown := unknown_pieces(examples, self.tokenizer)) is not None:
+            self.warned = True
+            logger.warning("%s", unknown)
+        return partial(self._answer, task, examples)
 
     def _answer(self, task: Task, examples: Sequence[Example], passes: Passes) -> list[Answer]:
         outputs = predict_outputs(

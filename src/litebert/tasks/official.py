@@ -5,7 +5,6 @@ To add one: subclass ``OfficialData`` where its files are read, and name it in `
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,13 @@ from typing import Any
 
 from litebert.errors import DataError, UsageError, nearest
 from litebert.tasks.base import Task
+from litebert.tasks.benchmark_files import OfficialData
 from litebert.tasks.choice import ChoiceTask
 from litebert.tasks.choice_data import read_choices
 from litebert.tasks.classify import ClassifyTask
+from litebert.tasks.columns import Columns
+from litebert.tasks.embed import EmbedTask
+from litebert.tasks.embed_data import read_similarities
 from litebert.tasks.glue import GLUE, GlueTask
 from litebert.tasks.glue_data import available_splits, glue_files, read_glue
 from litebert.tasks.ner import NerTask
@@ -23,53 +26,9 @@ from litebert.tasks.ner_data import read_tagged
 from litebert.tasks.qa import QaTask
 from litebert.tasks.qa_data import read_questions
 from litebert.tasks.records import Record
-
-
-class OfficialData(ABC):
-    """The official files of a benchmark.
-
-    Attributes:
-        name: As on the command line.
-        dev_splits: Labelled held-out splits, the main one first.
-        trainable: Whether it has training data.
-    """
-
-    name: str
-    dev_splits: tuple[str, ...] = ("dev",)
-    trainable: bool = True
-
-    @abstractmethod
-    def task(self) -> Task:
-        """Return the task, with the benchmark's labels and metric."""
-
-    @abstractmethod
-    def available(self, folder: str | Path) -> list[str]:
-        """Return the splits that are in a folder."""
-
-    @abstractmethod
-    def files(self, folder: str | Path, split: str) -> list[Path]:
-        """Return the files of a split; raises DataError where there is none."""
-
-    @abstractmethod
-    def read(self, folder: str | Path, split: str, *, file: str | None = None, warnings: list[str]) -> list[Record]:
-        """Read a split from its folder, or from a file that holds it."""
-
-    def of_model(self, task: Task) -> Task:
-        """Return the task to score a model's answers with.
-
-        Args:
-            task: The model's.
-
-        Raises:
-            UsageError: The model was not trained for this.
-        """
-        mine, its = self.task().to_dict(), task.to_dict()
-        if task.name != self.task().name or its.get("labels") != mine.get("labels"):
-            raise UsageError(
-                f"{self.name} has the labels {mine.get('labels')}, the model {its.get('labels')}",
-                hint="Evaluate a model that was fine-tuned on this benchmark.",
-            )
-        return self.task()
+from litebert.tasks.rerank_files import QUORA, WIKIQA
+from litebert.tasks.summarize_bbc import BbcSummaryFiles
+from litebert.tasks.text_sets import TEXT_SETS, TextFiles
 
 
 @dataclass(frozen=True)
@@ -129,6 +88,10 @@ class SquadFiles(OfficialData):
     def task(self) -> Task:
         """Return the task; whether questions may have no answer is what the versions differ in."""
         return QaTask(unanswerable=self.version == "2.0")
+
+    def task_with(self, options: Mapping[str, Any]) -> Task:
+        """Return the task with another head, or other limits."""
+        return QaTask.from_records([], {"unanswerable": self.version == "2.0", **options})
 
     def of_model(self, task: Task) -> Task:
         """Return the model's own task, which knows its threshold."""
@@ -237,6 +200,63 @@ class ChoiceFiles(OfficialData):
         return [r for path in self.files(folder, split) for r in read_choices(path, labels_required=True)]
 
 
+@dataclass(frozen=True)
+class SimilarityFiles(OfficialData):
+    """Pairs with a similarity: STS-B as released (``sts-train.csv`` and so on, nine columns, no header row) or SICK's one file.
+
+    Attributes:
+        name: As on the command line.
+        names: File of a split, without its suffix.
+        columns: Which column is what.
+    """
+
+    name: str
+    names: Mapping[str, str]
+    columns: Columns
+
+    @property
+    def trainable(self) -> bool:  # type: ignore[override]
+        """Whether it has training data."""
+        return "train" in self.names
+
+    @property
+    def dev_splits(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Labelled held-out splits."""
+        return tuple(split for split in ("dev", "test") if split in self.names)
+
+    def task(self) -> Task:
+        """Return the task; similarities are from 0 to 5, SICK's from 1."""
+        return EmbedTask("similarity", low=0.0, high=5.0)
+
+    def of_model(self, task: Task) -> Task:
+        """Return the model's own task: vectors are scored however they were learnt."""
+        if task.name != EmbedTask.name:
+            raise UsageError(
+                f"{self.name} scores vectors, the model answers {task.name}", hint="Use a model for embed."
+            )
+        return task
+
+    def available(self, folder: str | Path) -> list[str]:
+        """Return the splits that are in a folder."""
+        return [split for split in self.names if self._found(folder, split)]
+
+    def files(self, folder: str | Path, split: str) -> list[Path]:
+        """Return the file of a split."""
+        found = self._found(folder, split)
+        if not found:
+            raise DataError(f"{folder} has no {self.names.get(split, split)} file", hint="Name the official folder.")
+        return found[:1]
+
+    def _found(self, folder: str | Path, split: str) -> list[Path]:
+        names = [self.names[split] + suffix for suffix in (".csv", ".tsv", ".txt")] if split in self.names else []
+        homes = (Path(folder), Path(folder) / "original")
+        return [home / name for home in homes for name in names if (home / name).is_file()]
+
+    def read(self, folder: str | Path, split: str, *, file: str | None = None, warnings: list[str]) -> list[Record]:
+        """Read a split."""
+        return read_similarities(file or self.files(folder, split)[0], self.columns)
+
+
 _CONLL = NerFiles(
     "conll2003", ("LOC", "MISC", "ORG", "PER"), {"train": "eng.train", "dev": "eng.testa", "test": "eng.testb"}
 )
@@ -244,7 +264,6 @@ _WNUT = NerFiles(
     "wnut17", ("corporation", "creative-work", "group", "location", "person", "product"),
     {"train": "wnut17train.conll", "dev": "emerging.dev.conll", "test": "emerging.test.annotated"},
 )  # fmt: skip
-
 OFFICIAL: Mapping[str, OfficialData] = {
     **{f"glue/{name}": GlueFiles(task) for name, task in GLUE.items()},
     "squad/v1": SquadFiles("squad/v1", "1.1"),
@@ -253,6 +272,17 @@ OFFICIAL: Mapping[str, OfficialData] = {
     "wnut17": _WNUT,
     "race": ChoiceFiles("race"),
     "dream": ChoiceFiles("dream"),
+    "sts/stsb": SimilarityFiles(
+        "sts/stsb", {split: f"sts-{split}" for split in ("train", "dev", "test")}, Columns(text=5, pair=6, label=4)
+    ),
+    "sts/sick": SimilarityFiles(
+        "sts/sick",
+        {"test": "SICK"},
+        Columns(text="sentence_A", pair="sentence_B", label="relatedness_score", id="pair_ID"),
+    ),
+    **{name: TextFiles(name, texts) for name, texts in TEXT_SETS.items()},
+    **{data.name: data for data in (WIKIQA, QUORA)},
+    "bbc-news-summary": BbcSummaryFiles(),
 }
 """Benchmarks by name."""
 

@@ -10,22 +10,52 @@ from litebert.tasks.base import Task
 from litebert.tasks.choice import ChoiceTask
 from litebert.tasks.classify import ClassifyTask
 from litebert.tasks.coherence import CoherenceTask
+from litebert.tasks.embed import EmbedTask
+from litebert.tasks.few_shot import FewShotTask
 from litebert.tasks.fill_mask import FillMaskTask
 from litebert.tasks.ner import NerTask
 from litebert.tasks.qa import QaTask
+from litebert.tasks.rerank import RerankTask
+from litebert.tasks.summarize import SummarizeTask
+from litebert.tasks.summarize_graph import GraphSummarizeTask
 from litebert.tasks.zero_shot import ZeroShotTask
+from litebert.tasks.zero_shot_labels import LabelsTask
 
-TASKS: Mapping[str, type[Task]] = {t.name: t for t in (ClassifyTask, QaTask, NerTask, ChoiceTask)}
+TASKS: Mapping[str, type[Task]] = {
+    t.name: t
+    for t in (
+        ClassifyTask,
+        FewShotTask,
+        QaTask,
+        NerTask,
+        ChoiceTask,
+        RerankTask,
+        EmbedTask,
+        SummarizeTask,
+    )
+}
 """Those that are fine-tuned."""
 
-ZERO_SHOT: Mapping[str, type[ZeroShotTask]] = {t.name: t for t in (FillMaskTask, CoherenceTask)}
-"""Those that the heads of pretraining answer."""
+ZERO_SHOT: Mapping[str, type[ZeroShotTask]] = {
+    t.name: t for t in (FillMaskTask, CoherenceTask, GraphSummarizeTask, LabelsTask)
+}
+"""Those that a pretrained model answers; ``summarize`` can be trained as well, and is answered then by what was trained."""
 
 
 def task_name(info: Mapping[str, Any]) -> str | None:
     """Return the task that a folder answers when none is named; None if its ``litebert.json`` tells none."""
     data = info.get("task")
     return str(data["name"]) if isinstance(data, Mapping) and "name" in data else None
+
+
+def asked_as_it_is(name: str, info: Mapping[str, Any]) -> bool:
+    """Return whether a folder answers a task without training for it.
+
+    Args:
+        name: Of the task.
+        info: Contents of ``litebert.json``.
+    """
+    return name in ZERO_SHOT and not (name in TASKS and task_name(info) == name)
 
 
 def task_class(name: str) -> type[Task]:
@@ -50,7 +80,7 @@ def task_from_info(info: Mapping[str, Any], *, model: str) -> Task:
         ConfigError: The folder names no task.
     """
     name = task_name(info)
-    if name is None or name in ZERO_SHOT:
+    if name is None or (name in ZERO_SHOT and name not in TASKS):
         raise ConfigError(
             f"{model} was not fine-tuned for a task, or not by LiteBERT",
             hint="Fine-tune it first: litebert finetune classify --model MODEL --train FILE --out DIR. "

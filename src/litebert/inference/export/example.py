@@ -6,6 +6,7 @@ from litebert.inference.export.subject import Subject
 from litebert.tasks.base import Task
 from litebert.tasks.classify import ClassifyTask
 from litebert.tasks.qa import QaTask
+from litebert.tasks.rerank import RerankTask
 
 FILES = {"onnx": "model.onnx", "openvino": "openvino_model.xml"}
 """The file that a runtime opens, by format."""
@@ -49,6 +50,8 @@ for text, row in zip(texts, 1 / (1 + np.exp(-(LOGITS)))):
     found = [f"{{name}} {{p:.4f}}" for name, p, least in zip(labels, row, thresholds) if p >= least]
     print(f"{{', '.join(found) or 'none'}}\\t{{text}}")"""
 _VALUE = """for text, row in zip(texts, outputs["logits"]):
+    print(f"{row[0]:.4f}\\t{text}")"""
+_RELEVANCE = """for text, row in zip(texts, 1 / (1 + np.exp(-outputs["logits"]))):
     print(f"{row[0]:.4f}\\t{text}")"""
 _FILL = """for text, one, scores in zip(texts, encoded, outputs["{output}"]):
     for place in np.flatnonzero(np.array(one.ids) == tokenizer.token_to_id("[MASK]")):
@@ -136,6 +139,7 @@ def _parts(subject: Subject) -> tuple[str, str, str]:
         "masked-lm": (_MASKS, _FILL.format(output="logits"), '"a [MASK] text" ...'),
         "token": (_TEXTS, _TOKENS, one),
         "span": (_QUESTION, _SPAN, '"question" "text that answers it" ...'),
+        "vector-classifier": (_TEXTS, _sequence(subject.task)[1], one),
         "conditional-span": (_QUESTION, _conditional(subject.task), '"question" "text that answers it" ...'),
         "embedding": (_TEXTS, _SENTENCES, one),
         "choice": (_CHOICE, _CHOOSE, '"text" "choice" "choice" ...'),
@@ -144,6 +148,8 @@ def _parts(subject: Subject) -> tuple[str, str, str]:
 
 def _sequence(task: Task | None) -> tuple[bool, str]:
     """Return whether a classifier takes pairs, and what it does with the outputs: calibrated, decided as LiteBERT decides."""
+    if isinstance(task, RerankTask):
+        return True, _RELEVANCE
     if not isinstance(task, ClassifyTask):
         return bool(task is not None and task.to_dict().get("pairs")), _SINGLE.replace("LOGITS", _OUTPUT)
     decision = task.decision

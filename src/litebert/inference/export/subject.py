@@ -31,6 +31,7 @@ HEADS: Mapping[str, type[Pretrained]] = {
     "token": pretrained.AlbertForTokenClassification,
     "span": pretrained.AlbertForQuestionAnswering,
     "conditional-span": pretrained.AlbertForConditionalQuestionAnswering,
+    "vector-classifier": pretrained.AlbertForVectorClassification,
     "embedding": pretrained.AlbertForSentenceEmbedding,
     "choice": pretrained.AlbertForMultipleChoice,
 }

@@ -126,6 +126,17 @@ class _Writer:
         pooled = graph.add("Tanh", self.linear(first, self.encoder.model.pooler, POOLER))
         return graph.add("Squeeze", pooled, graph.integers(1))
 
+    def sentence_vectors(self, states: str) -> str:
+        """Return (B, H) of length 1."""
+        graph = self.graph
+        real = graph.add("Unsqueeze", graph.add("Cast", INPUTS[1], to=1), graph.integers(2))  # (B, T, 1)
+        summed = graph.add("ReduceSum", graph.add("Mul", states, real), graph.integers(1), keepdims=0)  # (B, H)
+        one, least = (graph.array(name, np.float32(value)) for name, value in (("one", 1.0), ("least_length", 1e-12)))
+        tokens = graph.add("ReduceSum", real, graph.integers(1), keepdims=0)
+        mean = graph.add("Div", summed, graph.add("Max", tokens, one))
+        length = graph.add("ReduceL2", mean, graph.integers(1), keepdims=1)
+        return graph.add("Div", mean, graph.add("Max", length, least))
+
     def passage(self) -> str:
         """Return (B, T) bool, see ``passage_positions``."""
         graph = self.graph
@@ -195,14 +206,18 @@ def _spans(writer: _Writer, states: str) -> None:
 
 
 def _embedding(writer: _Writer, states: str) -> None:
+    width = writer.encoder.config.hidden_size
+    writer.graph.output("sentence_embedding", writer.sentence_vectors(states), (_BATCH, width))
+    writer.graph.output("token_embeddings", states, (_BATCH, _LENGTH, width))
+
+
+def _vector_classifier(writer: _Writer, states: str) -> None:
     graph, width = writer.graph, writer.encoder.config.hidden_size
-    real = graph.add("Unsqueeze", graph.add("Cast", INPUTS[1], to=1), graph.integers(2))  # (B, T, 1)
-    summed = graph.add("ReduceSum", graph.add("Mul", states, real), graph.integers(1), keepdims=0)  # (B, H)
-    one, least = (graph.array(name, np.float32(value)) for name, value in (("one", 1.0), ("least_length", 1e-12)))
-    mean = graph.add("Div", summed, graph.add("Max", graph.add("ReduceSum", real, graph.integers(1), keepdims=0), one))
-    length = graph.add("ReduceL2", mean, graph.integers(1), keepdims=1)
-    graph.output("sentence_embedding", graph.add("Div", mean, graph.add("Max", length, least)), (_BATCH, width))
-    graph.output("token_embeddings", states, (_BATCH, _LENGTH, width))
+    vectors = writer.sentence_vectors(states)
+    scaled = graph.add("Mul", vectors, graph.array("vector_scale", np.float32(width**0.5)))
+    logits = writer.linear(scaled, writer.model.vector_classifier)  # type: ignore[arg-type]
+    graph.output("logits", logits, (_BATCH, writer.encoder.config.num_labels))
+    graph.output("sentence_embedding", vectors, (_BATCH, width))
 
 
 def _conditional_span(writer: _Writer, states: str) -> None:
@@ -252,6 +267,7 @@ _HEADS: dict[type[nn.Module], tuple[_Head, tuple[str, ...]]] = {
     heads.AlbertForTokenClassification: (_tokens, ("logits",)),
     heads.AlbertForQuestionAnswering: (_spans, ("start_logits", "end_logits")),
     heads.AlbertForMultipleChoice: (_choices, ("logits",)),
+    heads.AlbertForVectorClassification: (_vector_classifier, ("logits", "sentence_embedding")),  # before its base
     heads.AlbertForSentenceEmbedding: (_embedding, ("sentence_embedding", "token_embeddings")),
     AlbertForConditionalQuestionAnswering: (
         _conditional_span,

@@ -1,0 +1,58 @@
+"""Labels by meaning: the nearest description is the answer."""
+
+import numpy as np
+import pytest
+
+import litebert
+from litebert.errors import ConfigError, DataError, UsageError
+from litebert.tasks import zero_shot_labels
+from litebert.tasks.base import Passes
+from litebert.tasks.records import Record
+from litebert.tasks.zero_shot_labels import LabelsTask
+
+MEANINGS = {"ball": [1, 0], "vote": [0, 1], "a game with a ball": [0.8, 0.6], "ruling": [0, 1], "both": [0.6, 0.8]}
+
+
+@pytest.fixture
+def ask(monkeypatch):
+    def vectors(_loaded, texts, _passes):
+        return np.array([MEANINGS[text] for text in texts], np.float32)
+
+    monkeypatch.setattr(zero_shot_labels, "sentence_vectors", vectors)
+    return lambda *texts, **options: LabelsTask().answer(None, [Record(t) for t in texts], Passes(), options)
+
+
+def test_the_nearest_description_wins(ask):
+    first, second = ask("ball", "vote", labels={"sport": "a game with a ball", "politics": "ruling"})
+    assert (first.label, second.label) == ("sport", "politics")
+    expected = np.exp(0.8 / 0.05) / (np.exp(0.8 / 0.05) + 1)
+    assert first.score == pytest.approx(expected)
+    assert sum(score for _, score in second.scores) == pytest.approx(1) and second.scores[0][0] == "politics"
+
+
+def test_lists_strings_templates_and_temperature(ask):
+    (sharp,) = ask("both", labels="ball, vote")
+    (soft,) = ask("both", labels=["ball", "vote"], temperature=1)
+    assert sharp.label == soft.label == "vote" and sharp.score > soft.score
+    (inside,) = ask("both", labels={"x": "game", "y": "game"}, template="a {} with a ball")
+    assert inside.score == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("labels", [None, [], ["one"], {"one": "x"}])
+def test_too_few_labels(ask, labels):
+    with pytest.raises(UsageError, match="label"):
+        ask("ball", labels=labels)
+
+
+def test_wrong_options_and_pairs(ask):
+    with pytest.raises(ConfigError, match="template"):
+        ask("ball", labels=["ball", "vote"], template="no place")
+    with pytest.raises(DataError, match="not a pair"):
+        LabelsTask().answer(None, [Record("ball", "vote")], Passes(), {"labels": ["ball", "vote"]})
+
+
+def test_through_the_pipeline(pretrained):
+    pipe = litebert.load(pretrained, "zero-shot-classification", precision="fp32")
+    labels = ["the old house", "a river"]
+    answers = pipe(["the old house", "a river"], labels=labels, template="{}")
+    assert [answer.label for answer in answers] == labels  # a text is nearest to itself
