@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
-from litebert.cli.engine_options import engine_options
+from litebert.cli.engine_options import engine_options, refuse_flags
 from litebert.cli.output import common_options, print_result, reader_may_go, say
 
 
 @click.command("predict")
 @click.argument("model")
 @click.argument("file", default="-")
-@click.option("--task", help="For a pretrained MODEL: fill-mask or coherence; default: what the folder names.")
+@click.option(
+    "--task", help="For a pretrained MODEL: fill-mask, coherence or summarize; default: what the folder names."
+)
 @click.option("--output", help="File to write; default: standard output.")
 @click.option("--columns", help="Which column is what: text=...,pair=...")
 @click.option(
@@ -32,12 +35,23 @@ from litebert.cli.output import common_options, print_result, reader_may_go, say
     type=click.IntRange(0),
     help="Add the scores of so many labels or fillings; 0: of all labels.",
 )
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An option of the task, e.g. sentences=5 for summarize; with --explain baseline=pad.",
+)
+@click.option("--explain", is_flag=True, help="Add what each token contributes to the answer (classify, ner, qa).")
+@click.option("--label", help="With --explain: the label to explain; default: the one that is answered.")
+@click.option("--html", metavar="FILE", help="With --explain: write a page with the texts shaded, too.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ...")
 @engine_options("auto")
 @common_options
 def command(
-    model: str, file: str, task: str | None, output: str | None, columns: str | None, kind: str | None,
-    benchmark: str | None, top: int, device: str, as_json: bool,
+    model: str, file: str, *, task: str | None, output: str | None, columns: str | None, kind: str | None,
+    benchmark: str | None, top: int, overrides: tuple[str, ...], explain: bool, label: str | None, html: str | None, device: str,
+    as_json: bool,
     debug: bool,  # noqa: ARG001
     **engine: Any,
 ) -> None:  # fmt: skip
@@ -50,16 +64,21 @@ def command(
       echo "where is my card?" | litebert predict model
       litebert predict model questions.csv --output answers.jsonl
       echo "Paris is the [MASK] of France." | litebert predict MODEL --task fill-mask --top 5
+      litebert predict MODEL reports.jsonl --task summarize --set sentences=5
       litebert predict mnli AX --benchmark glue/ax --output submission
+      litebert predict moderator posts.csv --explain --html why.html --output why.jsonl
     """  # noqa: D301
-    from litebert import files
-    from litebert.cli.progress import counting
     from litebert.errors import UsageError
     from litebert.inference.loading import load
     from litebert.inference.predict import predict_benchmark, predict_file
+    from litebert.settings import parse_overrides
 
-    if output is not None and benchmark is None and Path(output).is_dir():
-        raise UsageError(f"{output} is a folder", hint="Name a file.", path=output)
+    options = parse_overrides(overrides)
+    _check_call(output, html, label, benchmark, options, explain=explain)
+    if explain:
+        why = {**options, "label": label} if label is not None else options
+        _explain(model, file, task, why, html, device, engine, _Printed(output, columns, kind, top, as_json))
+        return
     pipeline = load(model, task, device=device, **engine)
     if benchmark is not None:
         if output is None:
@@ -67,11 +86,95 @@ def command(
         for path in predict_benchmark(pipeline, benchmark, file, output):
             say(f"wrote {path}")
         return
+    printed = _Printed(output, columns, kind, top, as_json)
+    _print_answers(
+        lambda warnings, progress: predict_file(
+            pipeline, file, columns=columns, kind=kind, top=top, options=options, warnings=warnings, progress=progress
+        ),
+        printed,
+    )
+
+
+def _task_options(overrides: tuple[str, ...], other: str | None) -> dict[str, Any]:
+    """Return the options of ``--set``; refuse them beside a flag that they do not go with."""
+    from litebert.errors import UsageError
+    from litebert.settings import parse_overrides
+
+    options = parse_overrides(overrides)
+    if options and other is not None:
+        raise UsageError(f"--set does not go with {other}", hint="It is for options of the task's answers.")
+    return options
+
+
+def _check_call(
+    output: str | None, html: str | None, label: str | None, benchmark: str | None, options: Mapping[str, Any], *, explain: bool
+) -> None:  # fmt: skip
+    """Refuse flags that do not go together."""
+    from litebert.errors import UsageError
+
+    for name in (output if benchmark is None else None, html):
+        if name is not None and Path(name).is_dir():
+            raise UsageError(f"{name} is a folder", hint="Name a file.", path=name)
+    if options and benchmark is not None:
+        raise UsageError("--set does not go with --benchmark", hint="It is for options of the task's answers.")
+    if explain and benchmark is not None:
+        raise UsageError("--explain does not go with --benchmark", hint="A submission holds answers alone.")
+    if explain:
+        refuse_flags(click.get_current_context(), ("depth", "threads"), "--explain, which computes in fp32")
+    for flag, given in (("--label", label), ("--html", html)):
+        if given is not None and not explain:
+            raise UsageError(f"{flag} is for --explain", hint="Add --explain.")
+
+
+class _Printed(NamedTuple):
+    """How answers are read and written."""
+
+    output: str | None
+    columns: str | None
+    kind: str | None
+    top: int
+    as_json: bool
+
+
+def _explain(
+    model: str, file: str, task: str | None, why: Mapping[str, Any], html: str | None, device: str, engine: Mapping[str, Any],
+    printed: _Printed,
+) -> None:  # fmt: skip
+    from litebert.inference.explain import ExplainOptions, Explanation, load_explainer
+    from litebert.inference.explain_page import explanation_page
+    from litebert.inference.predict import explain_file
+    from litebert.inference.stream import computing
+    from litebert.settings import build_settings
+
+    options = build_settings(ExplainOptions, why)
+    explainer = load_explainer(model, task, device=device, depth=engine["depth"])
+    kept: list[Explanation] | None = None if html is None else []
+    with computing(engine["threads"]):
+        _print_answers(
+            lambda warnings, progress: explain_file(
+                explainer, file, columns=printed.columns, kind=printed.kind, top=printed.top,
+                options=options, kept=kept, warnings=warnings, progress=progress,
+            ),
+            printed,
+            more=[] if html is None else [html],
+        )  # fmt: skip
+    if html is not None:
+        explanation_page(kept or [], model=Path(model).name).write(html)
+        say(f"wrote {html}")
+
+
+def _print_answers(
+    answers_of: Callable[[list[str], Callable[[int], None] | None], Iterator[dict[str, Any]]], printed: _Printed,
+    more: Sequence[str] = (),
+) -> None:  # fmt: skip
+    """Write answers a line each, and what is worth telling of the file when all of it is read."""
+    from litebert import files
+    from litebert.cli.progress import counting
+
+    output, as_json = printed.output, printed.as_json
+    warnings: list[str] = []
     with counting("answering", None, quiet=as_json or output is None) as progress:
-        warnings: list[str] = []
-        answers = predict_file(
-            pipeline, file, columns=columns, kind=kind, top=top, warnings=warnings, progress=progress
-        )
+        answers = answers_of(warnings, progress)
         if output is None:
             with reader_may_go():
                 for answer in answers:
@@ -83,7 +186,7 @@ def command(
         count = files.write_lines(output, (json.dumps(answer, ensure_ascii=False) for answer in answers))
     if as_json:
         data = {"records": count, "output": output}
-        print_result("predict", data, "", as_json=True, warnings=warnings, artifacts=[output])
+        print_result("predict", data, "", as_json=True, warnings=warnings, artifacts=[output, *more])
     else:
         for warning in warnings:
             say(f"warning: {warning}")

@@ -46,7 +46,7 @@ def load(
     Args:
         model: Any model reference: a folder that ``litebert finetune`` wrote, or a pretrained model.
         task: For a folder that names no task, or another than it names: ``fill-mask`` and ``coherence`` are answered by the heads
-            of pretraining.
+            of pretraining, ``summarize`` by any encoder.
         device: ``auto`` takes a GPU when there is one.
         precision: ``auto``, ``fp32``, ``bf16`` or ``int8``, see ``EngineSettings``.
         **settings: Further fields of ``EngineSettings``, such as ``depth``, ``patience``, ``window``, ``threads``.
@@ -72,7 +72,7 @@ def load(
         found = available(found, place)
     chosen = chosen.model_copy(update={"precision": found})
     prepare(loaded, chosen, place)
-    return Pipeline(loaded, device=place, settings=chosen)
+    return Pipeline(loaded, device=place, settings=chosen, reference=model)
 
 
 def available(precision: Precision, device: torch.device) -> Precision:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, overload
 
 import torch
 
-from litebert.errors import DataError
+from litebert.errors import DataError, UsageError
+from litebert.inference.explain import Explainer, ExplainOptions, Explanation, load_explainer
 from litebert.inference.settings import EngineSettings
 from litebert.inference.stream import computing, windows_of
+from litebert.settings import build_settings
 from litebert.tasks.base import Answer, Passes
+from litebert.tasks.documents import of_sentences
 from litebert.tasks.model_folder import TaskModel
 from litebert.tasks.records import Record
+from litebert.tasks.rerank import Ranked, RerankTask, ranked
 from litebert.tasks.zero_shot import ZeroShotModel
 
 Input = str | tuple[str, str] | Mapping[str, Any]
-"""One text; or a pair as ``(text, pair)``, ``{"text": ..., "text_pair": ...}`` or ``{"question": ..., "context": ...}``."""
+"""One text; a pair as ``(text, pair)``, ``{"text": ..., "text_pair": ...}`` or ``{"question": ..., "context": ...}``; or a document as
+``{"sentences": [...]}``."""
 
 
 class Pipeline:
@@ -26,12 +32,16 @@ class Pipeline:
         loaded: Network, tokenizer and task.
         device: Where it runs; the network is already there, and prepared for the precision.
         settings: How it answers; ``precision`` is not ``auto`` any more.
+        reference: Where it came from, for what has to be loaded again.
     """
 
     def __init__(
-        self, loaded: TaskModel | ZeroShotModel, *, device: torch.device, settings: EngineSettings | None = None
-    ) -> None:
+        self, loaded: TaskModel | ZeroShotModel, *, device: torch.device, settings: EngineSettings | None = None,
+        reference: str | Path | None = None,
+    ) -> None:  # fmt: skip
         self.loaded, self.device, self.settings = loaded, device, settings or EngineSettings(precision="fp32")
+        self.reference = reference
+        self._explainer: Explainer | None = None
 
     @property
     def task(self) -> str:
@@ -53,7 +63,8 @@ class Pipeline:
         Args:
             inputs: A text, a pair, or an iterable of them. Texts beyond the window length are read in windows, none is cut
                 (but for ``coherence``, which looks at where two texts meet).
-            **options: Of the task: ``top_k``, ``targets`` and ``first_piece`` for ``fill-mask``, see ``FillMaskOptions``.
+            **options: Of the task, such as ``top_k`` and ``targets`` for ``fill-mask`` (``FillMaskOptions``), ``sentences`` and
+                ``query`` for ``summarize`` (``GraphOptions``), ``mode`` for ``coherence`` (``CoherenceOptions``).
 
         Returns:
             One answer, or a list in the order of the inputs.
@@ -67,6 +78,62 @@ class Pipeline:
         if not isinstance(inputs, Iterable):
             raise DataError(f"expected a text or a list of texts, got {type(inputs).__name__}")
         return self.answer_records([_record(x) for x in inputs], **options)
+
+    def rank(self, query: str, texts: Iterable[str], *, top_k: int | None = None) -> list[Ranked]:
+        """Put texts in the order in which they answer a query, the best first; for a model that was trained for ``rerank``.
+
+        Args:
+            query: What is asked.
+            texts: What may answer it.
+            top_k: Return so many; None for all.
+
+        Raises:
+            DataError: The query or a text is no text.
+            UsageError: The model does not rank.
+        """
+        if not isinstance(self.loaded.task, RerankTask):
+            raise UsageError(f"a model for {self.task} does not rank texts", hint="Use a model for rerank.")
+        if isinstance(texts, str) or not isinstance(texts, Iterable):
+            raise DataError(
+                f"expected a list of texts, got {type(texts).__name__}", hint='rank("query", ["text", ...])'
+            )
+        if top_k is not None and top_k < 0:
+            raise UsageError(f"top_k={top_k} is below 0", hint="None returns all.")
+        found = list(texts)
+        odd = next((text for text in (query, *found) if not isinstance(text, str)), None)
+        if odd is not None:
+            raise DataError(f"expected a text, got {type(odd).__name__}", hint='rank("query", ["text", ...])')
+        answers = self.answer_records([Record(text=query, pair=text) for text in found])
+        return ranked(answers, found, top_k)
+
+    @overload
+    def explain(self, inputs: str | tuple[str, str] | Mapping[str, Any], **options: Any) -> Explanation: ...
+    @overload
+    def explain(self, inputs: Iterable[Input], **options: Any) -> list[Explanation]: ...
+    def explain(self, inputs: Input | Iterable[Input], **options: Any) -> Explanation | list[Explanation]:
+        """Answer and tell which tokens the answer comes from, for ``classify``, ``ner`` and ``qa``; see ``explain.py``.
+
+        The engine has no gradients, so the network is loaded a second time, in float32, and answers here.
+
+        Args:
+            inputs: As in a call.
+            **options: ``label``, ``baseline`` and ``steps``, see ``ExplainOptions``.
+
+        Raises:
+            UsageError: The task has no explanations, or an option is wrong.
+        """
+        chosen = build_settings(ExplainOptions, options)
+        if self._explainer is None:
+            if self.reference is None:
+                raise UsageError("this pipeline does not know where its model is", hint="Make it with litebert.load.")
+            self._explainer = load_explainer(
+                self.reference, self.task, device=str(self.device), depth=self.settings.depth
+            )
+        if isinstance(inputs, str | Mapping) or _is_pair(inputs):
+            return next(self._explainer.stream([_record(inputs)], chosen))
+        if not isinstance(inputs, Iterable):
+            raise DataError(f"expected a text or a list of texts, got {type(inputs).__name__}")
+        return list(self._explainer.stream([_record(x) for x in inputs], chosen))
 
     def stream(self, inputs: Iterable[Input], **options: Any) -> Iterator[Answer]:
         """Answer an endless stream with bounded memory, in order; arguments as in a call.
@@ -101,14 +168,22 @@ def _is_pair(value: Any) -> bool:
     return isinstance(value, tuple) and len(value) == 2 and all(isinstance(x, str) for x in value)
 
 
+def _two_texts(value: Mapping[str, Any]) -> tuple[Any, Any]:
+    if "query" in value:
+        names = ("text", "passage", "document", "text_pair", "pair")
+        return value["query"], next((value[name] for name in names if name in value), None)
+    return value.get("text", value.get("question")), value.get("text_pair", value.get("pair", value.get("context")))
+
+
 def _record(value: Any) -> Record:
     if isinstance(value, str):
         return Record(text=value)
     if _is_pair(value):
         return Record(text=value[0], pair=value[1])
+    if isinstance(value, Mapping) and "sentences" in value:
+        return of_sentences(value["sentences"])
     if isinstance(value, Mapping):
-        text = value.get("text", value.get("question"))
-        pair = value.get("text_pair", value.get("pair", value.get("context")))
+        text, pair = _two_texts(value)
         if isinstance(text, str) and (pair is None or isinstance(pair, str)):
             options = value.get("options")
             return Record(text=text, pair=pair, extra={} if options is None else {"options": tuple(options)})

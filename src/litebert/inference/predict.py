@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from litebert.errors import UsageError
+from litebert.inference.explain import Explainer, ExplainOptions, Explanation
 from litebert.inference.pipeline import Pipeline
-from litebert.tasks.base import Task
 from litebert.tasks.datasets import in_file
 from litebert.tasks.fill_mask import FillMaskTask
 from litebert.tasks.glue_data import available_splits, read_glue
@@ -54,7 +54,7 @@ def predict_benchmark(pipeline: Pipeline, name: str, data: str, output: str | Pa
 
 def predict_file(
     pipeline: Pipeline, path: str, *, columns: str | None = None, kind: str | None = None, top: int = 1,
-    progress: Callable[[int], None] | None = None,
+    options: Mapping[str, Any] | None = None, warnings: list[str] | None = None, progress: Callable[[int], None] | None = None,
 ) -> Iterator[dict[str, Any]]:  # fmt: skip
     """Answer the records of a file.
 
@@ -64,6 +64,8 @@ def predict_file(
         columns: As on the command line.
         kind: Format, by the file's name if None.
         top: How many labels, or fillings, get their scores beside the answer; 1 gives the answer alone, 0 all.
+        options: Of the task, as in a call of the pipeline.
+        warnings: Receives what is worth telling of the file, when all of it is read.
         progress: Called with the number of records done.
 
     Yields:
@@ -73,15 +75,44 @@ def predict_file(
         DataError: The file is wrong.
     """
     task = pipeline.loaded.task
-    stream = task.stream if isinstance(task, Task) else Task.stream
-    records = stream(path, columns=parse_columns(columns) if columns else None, format=kind, warnings=[])
-    options = _top_options(pipeline, top)
+    found, told = parse_columns(columns) if columns else None, warnings if warnings is not None else []
+    records = task.stream(path, columns=found, format=kind, warnings=told)
+    asked = {**_top_options(pipeline, top), **(options or {})}
     done = 0
     with in_file("<stdin>" if path == STDIN else path):
-        for chunk, answers in pipeline.windows(records, **options):
+        for chunk, answers in pipeline.windows(records, **asked):
             for record, answer in zip(chunk, answers, strict=True):
                 yield ({"id": record.id} if record.id is not None else {}) | _shortened(answer.to_dict(), top)
             done += len(chunk)
+            if progress is not None:
+                progress(done)
+
+
+def explain_file(
+    explainer: Explainer, path: str, *, columns: str | None = None, kind: str | None = None, top: int = 1,
+    options: ExplainOptions = ExplainOptions(), kept: list[Explanation] | None = None,  # noqa: B008 - immutable
+    warnings: list[str] | None = None, progress: Callable[[int], None] | None = None,
+) -> Iterator[dict[str, Any]]:  # fmt: skip
+    """Answer the records of a file and tell where each answer comes from; the rest as in ``predict_file``.
+
+    Args:
+        explainer: From ``load_explainer``.
+        path: File, or ``-`` for standard input.
+        columns: As on the command line.
+        kind: Format, by the file's name if None.
+        top: How many labels get their scores beside the answer.
+        options: Of the explanation.
+        kept: Receives all of them, where they are needed again.
+        warnings: Receives what is worth telling of the file.
+        progress: Called with the number of records done.
+    """
+    found, told = parse_columns(columns) if columns else None, warnings if warnings is not None else []
+    records = explainer.loaded.task.stream(path, columns=found, format=kind, warnings=told)
+    with in_file("<stdin>" if path == STDIN else path):
+        for done, one in enumerate(explainer.stream(records, options), start=1):
+            if kept is not None:
+                kept.append(one)
+            yield ({"id": one.record.id} if one.record.id is not None else {}) | _shortened(one.to_dict(), top)
             if progress is not None:
                 progress(done)
 

@@ -200,6 +200,13 @@ class Task(ABC):
     def chance(self, examples: Sequence[Example]) -> float | None:
         """Return the mean loss of a model that knows only how often each label occurs; None if that means nothing."""
 
+    def check_held_out(self, records: Sequence[Record]) -> None:  # noqa: B027 - most tasks have nothing to refuse
+        """Refuse held-out records that could not be scored, before anything is trained; by default all can be.
+
+        Raises:
+            DataError: They lack what the main metric is about.
+        """
+
     @abstractmethod
     def score(self, outputs: Outputs, records: Sequence[Record], examples: Sequence[Example]) -> Score:
         """Score what the model says against gold labels with the task's metric."""

@@ -7,7 +7,6 @@ toxic text.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,12 +23,15 @@ from litebert.errors import ConfigError, DataError, nearest
 from litebert.model.heads import sequence_loss
 from litebert.tasks import scoring
 from litebert.tasks.base import Answer, Outputs, Score, Task
+from litebert.tasks.calibration import Gold, cross_fitted
+from litebert.tasks.decisions import OPTIONS as DECISION_OPTIONS
+from litebert.tasks.decisions import Decision
 from litebert.tasks.examples import Batch, Example, TextSettings, WindowCount, encode_records
-from litebert.tasks.records import Columns, Record, read_records
+from litebert.tasks.records import Columns, Record, label_names, read_records
 from litebert.text import AlbertTokenizer
 
 Kind = Literal["single", "multi", "regression"]
-_OPTIONS = ("kind", "labels", "metric", "pairs")
+_OPTIONS = ("kind", "labels", "metric", "pairs", *DECISION_OPTIONS)
 
 
 @dataclass(frozen=True)
@@ -37,22 +39,26 @@ class Classification(Answer):
     """The answer for one text.
 
     Attributes:
-        label: The most probable label; for a regression, the name of the value.
+        label: The most probable label, or the one that a threshold makes it; for a regression, the name of the value.
         score: Its probability; for a regression, the value.
         scores: All labels with their probabilities, highest first.
         labels: For several labels, those whose probability reaches their threshold.
+        review: Whether a person should look; None where the model has no review band.
     """
 
     label: str
     score: float
     scores: tuple[tuple[str, float], ...] = ()
     labels: tuple[str, ...] | None = None
+    review: bool | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return ``label`` and ``score`` as transformers does, and the rest beside them."""
         data: dict[str, Any] = {"label": self.label, "score": self.score}
         if self.labels is not None:
             data["labels"] = list(self.labels)
+        if self.review is not None:
+            data["review"] = self.review
         if self.scores:
             data["scores"] = [{"label": name, "score": score} for name, score in self.scores]
         return data
@@ -66,7 +72,7 @@ class ClassifyTask(Task):
         kind: ``single``, ``multi`` or ``regression``.
         labels: In the order of the outputs; one name for a regression.
         metric: Main metric; see ``scoring.py``.
-        thresholds: For several labels, the probability from which each counts.
+        decision: Temperature, thresholds and review band.
         pairs: Whether every input has two texts; None if unknown.
     """
 
@@ -77,7 +83,7 @@ class ClassifyTask(Task):
     kind: Kind
     labels: tuple[str, ...]
     metric: str
-    thresholds: tuple[float, ...] = field(default=())
+    decision: Decision = field(default=Decision())
     pairs: bool | None = None
 
     # --- Making and storing -------------------------------------------------------------------------------------------
@@ -108,33 +114,29 @@ class ClassifyTask(Task):
         )
         pairs = options.get("pairs", records[0].pair is not None if records else None)
         if kind == "regression":
-            return cls(kind, ("score",), metric, pairs=pairs)
+            return cls(kind, ("score",), metric, Decision.from_options(kind, (), options), pairs)
         given = options.get("labels")
         if given is not None and (isinstance(given, str) or not isinstance(given, Sequence)):
             raise ConfigError(
                 f"options.labels must be a list, got {given!r}", hint='--set \'options.labels=["a", "b"]\''
             )
-        names = [str(x) for x in given] if given else _collect(records)
+        names = [str(x) for x in given] if given else label_names(records)
         if len(names) < 2 and kind == "single":
             raise DataError(
                 f"only one label in the training data: {', '.join(names) or 'none'}",
                 hint="A classifier needs at least two labels; check the label column (--columns label=NAME).",
             )
-        return cls(kind, tuple(names), metric, (0.5,) * len(names) if kind == "multi" else (), pairs)
+        return cls(kind, tuple(names), metric, Decision.from_options(kind, names, options), pairs)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Restore from ``litebert.json``."""
         try:
-            task = cls(
-                data["kind"], tuple(data["labels"]), data.get("metric", "accuracy"), tuple(data.get("thresholds", ())),
-                data.get("pairs"),
-            )  # fmt: skip
+            kind, labels = data["kind"], tuple(data["labels"])
         except (KeyError, TypeError) as error:
             raise ConfigError(f"litebert.json describes no classify task: {error!r} is missing or wrong") from error
-        if task.kind == "multi" and len(task.thresholds) != len(task.labels):
-            raise ConfigError(f"litebert.json has {len(task.labels)} labels and {len(task.thresholds)} thresholds")
-        return task
+        decision = Decision.from_dict(kind, labels, data)
+        return cls(kind, labels, data.get("metric", "accuracy"), decision, data.get("pairs"))
 
     @classmethod
     def of_foreign(cls, labels: Sequence[str], problem_type: str) -> Self:
@@ -147,7 +149,7 @@ class ClassifyTask(Task):
         """Return what ``litebert.json`` keeps."""
         return {
             "name": self.name, "kind": self.kind, "labels": list(self.labels), "metric": self.metric,
-            "thresholds": list(self.thresholds), "pairs": self.pairs,
+            **self.decision.to_dict(self.labels), "pairs": self.pairs,
         }  # fmt: skip
 
     def config_changes(self) -> dict[str, Any]:
@@ -251,71 +253,69 @@ class ClassifyTask(Task):
     # --- Answers and scores -------------------------------------------------------------------------------------------
 
     def probabilities(self, outputs: Outputs) -> np.ndarray:
-        """Return (N, C) probabilities: softmax, or a sigmoid per label."""
-        x = np.array(outputs, dtype=np.float64).reshape(len(outputs), len(self.labels))
-        if self.kind == "multi":
-            return torch.sigmoid(torch.from_numpy(x)).numpy()
-        return torch.softmax(torch.from_numpy(x), dim=-1).numpy()
+        """Return (N, C) calibrated probabilities: softmax, or a sigmoid per label."""
+        return self.decision.probabilities(self._array(outputs))
+
+    def _array(self, outputs: Outputs) -> np.ndarray:
+        return np.array(outputs, dtype=np.float64).reshape(len(outputs), len(self.labels))
 
     def stands(self, before: Tensor, now: Tensor) -> Tensor:
         """Tell whether the label, the set of labels, or the value to a twentieth, is the same."""
-        if self.kind == "single":
-            return super().stands(before, now)
         if self.kind == "regression":
             return (before - now).abs().amax(dim=-1) < 0.05
-        return ((before > 0) == (now > 0)).all(dim=-1)
+        if not self.decision.thresholds:
+            return super().stands(before, now)
+        same = self.decision.agree(before.double().cpu().numpy(), now.double().cpu().numpy())
+        return torch.from_numpy(same).to(now.device)
 
     def answer(self, outputs: Outputs, examples: Sequence[Example]) -> list[Answer]:
         """Return one answer per row."""
         if self.kind == "regression":
             return [Classification(self.labels[0], float(row[0])) for row in outputs]
+        logits = self._array(outputs)
+        probabilities = self.decision.probabilities(logits)
+        best, marked = self.decision.labels_of(probabilities), self.decision.review(probabilities)
         answers: list[Answer] = []
-        for row in self.probabilities(outputs):
-            order = np.argsort(-row, kind="stable")
+        for number, row in enumerate(probabilities):
+            order = np.argsort(-logits[number], kind="stable")  # probabilities near 0 or 1 can be equal
             scores = tuple((self.labels[i], float(row[i])) for i in order)
             chosen = None
             if self.kind == "multi":
-                chosen = tuple(self.labels[i] for i in order if row[i] >= self.thresholds[i])
-            answers.append(Classification(*scores[0], scores, chosen))
+                chosen = tuple(self.labels[i] for i in order if row[i] >= self.decision.thresholds[i])
+            first = order[0] if self.kind == "multi" else best[number]
+            review = None if marked is None else bool(marked[number])
+            answers.append(Classification(self.labels[first], float(row[first]), scores, chosen, review))
         return answers
 
     def score(self, outputs: Outputs, records: Sequence[Record], examples: Sequence[Example]) -> Score:
         """Score against gold labels."""
-        targets = [self.target(r) for r in records]
+        return self._scored(outputs, records, None)
+
+    def tune(self, outputs: Outputs, records: Sequence[Record], examples: Sequence[Example]) -> Self:
+        """Fit the temperature, the thresholds and the review band on held-out records."""
         if self.kind == "regression":
-            return scoring.score_regression(
-                self.metric, np.array([row[0] for row in outputs]), records, cast(list[float], targets)
-            )
-        probabilities = self.probabilities(outputs)
-        if self.kind == "multi":
-            gold = np.array(targets, dtype=bool)
-            return scoring.score_multi(self.metric, probabilities, records, gold, self.labels, self.thresholds)
-        return scoring.score_single(self.metric, probabilities, records, cast(list[int], targets), self.labels)
-
-    def tune(
-        self, outputs: Outputs, records: Sequence[Record], examples: Sequence[Example]
-    ) -> Self:  # fmt: skip
-        """For several labels, choose the threshold per label that gives the best F1 on held-out records."""
-        if self.kind != "multi":
             return self
-        gold = np.array([self.target(r) for r in records], dtype=bool)
-        found = scoring.best_thresholds(self.probabilities(outputs), gold)
-        return replace(self, thresholds=tuple(found))
+        return replace(self, decision=self.decision.fit(self._array(outputs), self._gold(records)))
 
+    def tune_and_score(
+        self, outputs: Outputs, records: Sequence[Record], examples: Sequence[Example]
+    ) -> tuple[Self, Score]:
+        """Tune and score; a record's calibration is judged with the temperature of the half that it is not in."""
+        tuned = self.tune(outputs, records, examples)
+        crossed = None if self.kind == "regression" else cross_fitted(self._array(outputs), self._gold(records))
+        return tuned, tuned._scored(outputs, records, crossed)
 
-def _collect(records: Sequence[Record]) -> list[str]:
-    names: set[str] = set()
-    for record in records:
-        if isinstance(record.label, tuple):
-            names.update(record.label)
-        elif record.label is not None:
-            names.add(str(record.label))
+    def _gold(self, records: Sequence[Record]) -> Gold:
+        targets = [self.target(r) for r in records]
+        return np.array(targets, dtype=np.bool_) if self.kind == "multi" else np.array(targets, dtype=np.int64)
 
-    def order(name: str) -> tuple[int, float, str]:
-        try:
-            number = float(name)
-        except ValueError:
-            return (1, 0.0, name)
-        return (0, number, name) if math.isfinite(number) else (1, 0.0, name)
-
-    return sorted(names, key=order)
+    def _scored(self, outputs: Outputs, records: Sequence[Record], temperatures: np.ndarray | None) -> Score:
+        if self.kind == "regression":
+            values = cast(list[float], [self.target(r) for r in records])
+            return scoring.score_regression(self.metric, np.array([row[0] for row in outputs]), records, values)
+        logits, gold = self._array(outputs), self._gold(records)
+        if self.kind == "multi":
+            return scoring.score_multi(self.metric, logits, records, gold, self.labels, self.decision, temperatures)
+        return scoring.score_single(
+            self.metric, logits, records, gold.tolist(), self.labels, self.decision, temperatures
+        )

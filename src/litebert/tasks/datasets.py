@@ -58,7 +58,7 @@ def read_splits(
         DataError: The files are wrong.
     """
     if "/" in name or name in OFFICIAL:
-        return _benchmark_splits(name, {"train": train, "dev": dev}, data, dev_fraction, limit)
+        return _benchmark_splits(name, {"train": train, "dev": dev}, data, options, dev_fraction, limit)
     if name not in TASKS:
         raise UsageError(f"unknown task {name!r}", hint=nearest(name, [*TASKS, *benchmark_names()]))
     if data is not None:
@@ -79,9 +79,11 @@ def read_splits(
 
 
 def _benchmark_splits(
-    name: str, files: Mapping[str, str | None], data: str | None, dev_fraction: float, limit: int | None
-) -> Splits:
+    name: str, files: Mapping[str, str | None], data: str | None, options: Mapping[str, Any], dev_fraction: float,
+    limit: int | None,
+) -> Splits:  # fmt: skip
     official = official_data(name)
+    task = official.task_with(options)
     if not official.trainable:
         raise UsageError(f"{name} has no training data", hint=nearest(name, benchmark_names()))
     if data is None and files["train"] is None:
@@ -96,7 +98,8 @@ def _benchmark_splits(
         found[split] = records = official.read(data or "", split, file=file, warnings=warnings)
         paths = [Path(file)] if file is not None else official.files(data or "", split)
         provenance[split] = {"records": len(records), "sha256": ", ".join(content_hash(p) for p in paths)}
-    return _assemble(official.task(), found["train"] or [], found["dev"], dev_fraction, limit, provenance, warnings)
+    task = official.learnt(task, found["train"] or [], options)
+    return _assemble(task, found["train"] or [], found["dev"], dev_fraction, limit, provenance, warnings)
 
 
 def _assemble(

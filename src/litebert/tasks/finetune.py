@@ -202,6 +202,7 @@ def prepare(settings: FinetuneSettings) -> Prepared:
     with in_file(settings.train):
         train = task.training_examples(splits.train, tokenizer, settings.text, count=count)
     with in_file(settings.dev or settings.train):
+        task.check_held_out(splits.dev)
         dev = task.examples(splits.dev, tokenizer, settings.text, count=count)
     warnings = [*splits.warnings, *source.notes]
     if count.windowed:

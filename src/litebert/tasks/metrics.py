@@ -47,31 +47,43 @@ class LabelScore:
 # One label per example ------------------------------------------------------------------------------------------------
 
 
-def classification_metrics(gold: Sequence[int], probabilities: ArrayLike, labels: Sequence[str]) -> dict[str, float]:
+def classification_metrics(
+    gold: Sequence[int], probabilities: ArrayLike, labels: Sequence[str], *, predicted: ArrayLike | None = None,
+    positive: int | None = None,
+) -> dict[str, float]:  # fmt: skip
     """Score a classifier by its probabilities.
 
     Args:
         gold: (N,) class numbers, 0 to C - 1.
-        probabilities: (N, C), rows sum to 1; the first of equal highest values is the prediction.
+        probabilities: (N, C), rows sum to 1.
         labels: C names.
+        predicted: (N,) class numbers; None for the first of the highest values of each row.
+        positive: The class that precision and recall are of; None for the second of two.
 
     Returns:
-        ``accuracy``, ``macro_f1``, ``micro_f1``, ``matthews``, ``ece``; for two labels also ``f1`` of the second one.
+        ``accuracy``, ``macro_f1``, ``micro_f1``, ``macro_recall``, ``matthews``, ``ece``; with a positive class also its ``f1``,
+        ``precision``, ``recall`` and ``average_precision``.
 
     Raises:
         DataError: No examples, or a class number out of range.
         RunError: A probability is not finite.
     """
     truth, scores = _classes(gold, len(labels)), _scores(probabilities, (len(gold), len(labels)))
-    predicted = scores.argmax(axis=1)
+    answers = scores.argmax(axis=1) if predicted is None else _classes(np.asarray(predicted), len(labels))
     result = {
-        "accuracy": _accuracy(truth, predicted),
-        "macro_f1": _f1(truth, predicted, average="macro"),
-        "micro_f1": _f1(truth, predicted, average="micro"),
-        "matthews": _matthews(truth, predicted),
+        "accuracy": _accuracy(truth, answers),
+        "macro_f1": _f1(truth, answers, average="macro"),
+        "micro_f1": _f1(truth, answers, average="micro"),
+        "macro_recall": float(np.mean([(answers[truth == one] == one).mean() for one in np.unique(truth)])),
+        "matthews": _matthews(truth, answers),
     }
-    if len(labels) == 2:
-        result["f1"] = _binary_f1(truth, predicted)
+    positive = 1 if positive is None and len(labels) == 2 else positive
+    if positive is not None:
+        there, given = truth == positive, answers == positive
+        hits = (there & given).sum()
+        result["f1"] = _ratio(2 * hits, given.sum() + there.sum())
+        result["precision"], result["recall"] = _ratio(hits, given.sum()), _ratio(hits, there.sum())
+        result["average_precision"] = average_precisions(there[:, None], scores[:, [positive]])[0] or 0.0
     result["ece"] = calibration(scores, truth)[1]
     return result
 
@@ -118,8 +130,11 @@ def calibration(
         raise ValueError(f"expected (N, C) probabilities and at least one bin, got shape {scores.shape}, {bins} bins")
     truth = _classes(gold, scores.shape[1])
     scores = _scores(scores, (len(truth), scores.shape[1]))
-    confidence = scores.max(axis=1)
-    right = scores.argmax(axis=1) == truth
+    return reliability(scores.max(axis=1), scores.argmax(axis=1) == truth, bins)
+
+
+def reliability(confidence: Floats, right: Bools, bins: int = 15) -> tuple[list[CalibrationBin], float]:
+    """Compare how sure single statements were with how often they held; as ``calibration``, for (N,) of each."""
     edges = np.linspace(0.0, 1.0, bins + 1)
     place = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
     result = []
@@ -129,7 +144,7 @@ def calibration(
         count = int(inside.sum())
         mean = float(confidence[inside].mean()) if count else 0.0
         accuracy = float(right[inside].mean()) if count else 0.0
-        error += count / len(truth) * abs(accuracy - mean)
+        error += count / len(confidence) * abs(accuracy - mean)
         edge = (float(edges[index]), float(edges[index + 1]))
         result.append(CalibrationBin(lower=edge[0], upper=edge[1], count=count, confidence=mean, accuracy=accuracy))
     return result, error
@@ -370,12 +385,17 @@ def _from_counts(labels: Sequence[str], hits: Any, given: Any, there: Any) -> li
     ]
 
 
-def _mean_average_precision(truth: Bools, scores: Floats) -> float:
+def average_precisions(gold: ArrayLike, probabilities: ArrayLike) -> list[float | None]:
+    """Return the average precision of each of C labels on (N, C) examples; None for a label that never holds."""
     from sklearn.metrics import average_precision_score
 
-    occurring = np.flatnonzero(truth.any(axis=0))
-    return (
-        float(np.mean([average_precision_score(truth[:, i], scores[:, i]) for i in occurring]))
-        if len(occurring)
-        else 0.0
-    )
+    truth, scores = _matrix(gold, probabilities)
+    return [
+        float(average_precision_score(truth[:, i], scores[:, i])) if truth[:, i].any() else None
+        for i in range(truth.shape[1])
+    ]
+
+
+def _mean_average_precision(truth: Bools, scores: Floats) -> float:
+    found = [value for value in average_precisions(truth, scores) if value is not None]
+    return float(np.mean(found)) if found else 0.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,17 @@ from litebert.errors import DataError, LitebertError, UsageError, nearest
 from litebert.tasks.columns import Columns, Key, ReadOptions, choose_columns, column_name, parse_columns
 from litebert.tasks.rows import FORMATS, STDIN, Row, Table, content_hash, open_table
 
-__all__ = ["FORMATS", "STDIN", "Columns", "Record", "content_hash", "iter_records", "parse_columns", "read_records"]
+__all__ = [
+    "FORMATS",
+    "STDIN",
+    "Columns",
+    "Record",
+    "content_hash",
+    "iter_records",
+    "label_names",
+    "parse_columns",
+    "read_records",
+]
 
 
 class StructuredLabel:
@@ -143,6 +153,25 @@ def trimmed_span(text: str, start: int, end: int) -> tuple[int, int]:
     """Return a span of a text without the white space at its ends."""
     body = text[start:end]
     return start + len(body) - len(body.lstrip()), end - (len(body) - len(body.rstrip()))
+
+
+def label_names(records: Iterable[Record]) -> list[str]:
+    """Return the names of all labels, sorted, numbers by value."""
+    names: set[str] = set()
+    for record in records:
+        if isinstance(record.label, tuple):
+            names.update(record.label)
+        elif record.label is not None:
+            names.add(str(record.label))
+
+    def order(name: str) -> tuple[int, float, str]:
+        try:
+            number = float(name)
+        except ValueError:
+            return (1, 0.0, name)
+        return (0, number, name) if math.isfinite(number) else (1, 0.0, name)
+
+    return sorted(names, key=order)
 
 
 # Rows to records ------------------------------------------------------------------------------------------------------

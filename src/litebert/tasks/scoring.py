@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
 from litebert.errors import ConfigError, nearest
 from litebert.tasks import metrics
 from litebert.tasks.base import Score
+from litebert.tasks.calibration import Calibration, Gold, judged
+from litebert.tasks.decisions import Decision
 from litebert.tasks.records import Record
 from litebert.train.evaluation import Evaluation, WorstExample, lower_is_better
 
@@ -22,39 +25,71 @@ _SHOWN = 20
 
 
 def score_single(
-    metric: str, probabilities: np.ndarray, records: Sequence[Record], gold: Sequence[int], labels: Sequence[str]
-) -> Score:
-    """Score one label per record; ``probabilities`` (N, C), ``gold`` N class numbers."""
-    predicted = probabilities.argmax(axis=-1)
-    found = metrics.classification_metrics(gold, probabilities, labels)
+    metric: str, logits: np.ndarray, records: Sequence[Record], gold: Sequence[int], labels: Sequence[str],
+    decision: Decision, temperatures: np.ndarray | None = None,
+) -> Score:  # fmt: skip
+    """Score one label per record.
+
+    Args:
+        metric: The main one.
+        logits: (N, C).
+        records: N records.
+        gold: N class numbers.
+        labels: C names.
+        decision: What is answered.
+        temperatures: (N,) for the figures of calibration alone; None for the decision's.
+    """
+    truth = np.array(gold, dtype=np.int64)
+    probabilities = decision.probabilities(logits)
+    predicted = decision.labels_of(probabilities)
+    calibrated = judged(logits, truth, decision.temperature if temperatures is None else temperatures)
+    found = metrics.classification_metrics(gold, probabilities, labels, predicted=predicted, positive=decision.positive)
     if metric.startswith(_GLUE):
-        found = metrics.glue_metrics(metric, list(gold), predicted.tolist()) | {"ece": found["ece"]}
+        found = metrics.glue_metrics(metric, list(gold), predicted.tolist())
         metric = next(iter(found))
-    losses = -np.log(probabilities[np.arange(len(gold)), list(gold)].clip(1e-12))
-    found["loss"] = float(losses.mean())
-    bins, ece = metrics.calibration(probabilities, gold)
+    found |= calibrated.metrics() | decision.figures(probabilities, truth)
+    losses = -np.log(probabilities[np.arange(len(gold)), truth].clip(1e-12))
     majority, share = metrics.majority_baseline(gold)
+    precisions = metrics.average_precisions(np.eye(len(labels), dtype=bool)[truth], probabilities)
     evaluation = Evaluation(
         metrics=_main_first(found, metric),
         labels=list(labels),
         confusion=metrics.confusion_matrix(gold, predicted.tolist(), len(labels)).tolist(),
-        calibration=bins,
-        ece=ece,
-        per_label=[asdict(row) for row in metrics.label_scores(gold, predicted.tolist(), labels)],
+        per_label=_rows(metrics.label_scores(gold, predicted.tolist(), labels), precisions),
         worst=[
             WorstExample(
                 text=records[i].text, pair=records[i].pair, gold=labels[gold[i]], predicted=labels[predicted[i]],
-                confidence=float(probabilities[i].max()), loss=float(losses[i]),
+                confidence=float(probabilities[i, predicted[i]]), loss=float(losses[i]),
             )
             for i in np.argsort(-losses, kind="stable")[:_SHOWN]
             if predicted[i] != gold[i]
         ],
-        baseline=_majority(metric, gold, majority, share, labels),
+        baseline=_majority(metric, gold, majority, share, labels, decision.positive),
+        **_diagrams(calibrated),
+        notes=_notes(decision, probabilities, truth, labels),
     )  # fmt: skip
     return Score(_value(evaluation), evaluation, predicted.tolist())
 
 
-def _majority(metric: str, gold: Sequence[int], majority: int, share: float, labels: Sequence[str]) -> dict[str, float]:
+def _rows(scores: Sequence[metrics.LabelScore], precisions: Sequence[float | None]) -> list[dict[str, Any]]:
+    return [asdict(row) | {"average_precision": value} for row, value in zip(scores, precisions, strict=True)]
+
+
+def _diagrams(calibrated: Calibration) -> dict[str, Any]:
+    found: dict[str, Any] = {"calibration": calibrated.after.bins, "ece": calibrated.after.ece}
+    if calibrated.before is not None:
+        found |= {"uncalibrated": calibrated.before.bins, "uncalibrated_ece": calibrated.before.ece}
+    return found
+
+
+def _notes(decision: Decision, probabilities: np.ndarray, gold: Gold, labels: Sequence[str]) -> list[str]:
+    missed = decision.missed(probabilities, gold, labels)
+    return [missed] if missed else []
+
+
+def _majority(
+    metric: str, gold: Sequence[int], majority: int, share: float, labels: Sequence[str], positive: int | None
+) -> dict[str, float]:
     """Score the answer that is always the most frequent label, on the main metric where that is comparable."""
     if metric == "accuracy":
         return {"accuracy": share}
@@ -62,27 +97,31 @@ def _majority(metric: str, gold: Sequence[int], majority: int, share: float, lab
         return {"matthews": 0.0}
     constant = np.zeros((len(gold), len(labels)))
     constant[:, majority] = 1.0
-    return {metric: metrics.classification_metrics(gold, constant, labels).get(metric, share)}
+    return {metric: metrics.classification_metrics(gold, constant, labels, positive=positive).get(metric, share)}
 
 
 def score_multi(
-    metric: str, probabilities: np.ndarray, records: Sequence[Record], gold: np.ndarray, labels: Sequence[str],
-    thresholds: Sequence[float],
+    metric: str, logits: np.ndarray, records: Sequence[Record], gold: np.ndarray, labels: Sequence[str],
+    decision: Decision, temperatures: np.ndarray | None = None,
 ) -> Score:  # fmt: skip
-    """Score several labels per record; ``probabilities`` and ``gold`` (N, C)."""
-    found = metrics.multilabel_metrics(gold, probabilities, list(thresholds))
+    """Score several labels per record; ``gold`` (N, C) bool, the rest as in ``score_single``."""
+    probabilities = decision.probabilities(logits)
+    thresholds = list(decision.thresholds)
+    calibrated = judged(logits, gold, decision.temperature if temperatures is None else temperatures)
+    found = metrics.multilabel_metrics(gold, probabilities, thresholds)
+    found |= calibrated.metrics() | decision.figures(probabilities, gold)
     p = probabilities.clip(1e-12, 1 - 1e-12)
     losses = -(gold * np.log(p) + (~gold) * np.log(1 - p)).mean(axis=-1)
-    found["loss"] = float(losses.mean())
-    chosen = probabilities >= np.array(thresholds)
+    chosen = decision.chosen(probabilities)
 
     def names(row: np.ndarray) -> str:
         return ", ".join(label for label, on in zip(labels, row, strict=True) if on) or "(none)"
 
+    scores = metrics.multilabel_scores(gold, probabilities, labels, thresholds)
     evaluation = Evaluation(
         metrics=_main_first(found, metric),
         labels=list(labels),
-        per_label=[asdict(row) for row in metrics.multilabel_scores(gold, probabilities, labels, list(thresholds))],
+        per_label=_rows(scores, metrics.average_precisions(gold, probabilities)),
         worst=[
             WorstExample(
                 text=records[i].text,
@@ -94,6 +133,8 @@ def score_multi(
             for i in np.argsort(-losses, kind="stable")[:_SHOWN]
             if (chosen[i] != gold[i]).any()
         ],
+        **_diagrams(calibrated),
+        notes=_notes(decision, probabilities, gold, labels),
     )
     return Score(_value(evaluation), evaluation)
 
@@ -125,12 +166,9 @@ def score_regression(metric: str, predicted: np.ndarray, records: Sequence[Recor
     return Score(_value(evaluation), evaluation)
 
 
-def best_thresholds(probabilities: np.ndarray, gold: np.ndarray) -> list[float]:
-    """Return the threshold per label that gives the best F1 on held-out records."""
-    return metrics.best_thresholds(gold, probabilities)
-
-
 def _main_first(found: Mapping[str, float], metric: str) -> dict[str, float]:
+    # Which weights are better must not hang on a temperature fitted on the same records.
+    metric = f"uncalibrated_{metric}" if f"uncalibrated_{metric}" in found else metric
     if metric not in found:
         raise ConfigError(f"this kind of task has no metric {metric!r}", hint=nearest(metric, found))
     return {metric: found[metric]} | dict(found)

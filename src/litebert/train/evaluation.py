@@ -45,11 +45,14 @@ class Evaluation:
         confusion: Counts, rows the gold label, columns the predicted label.
         calibration: Bins of confidence in ascending order.
         ece: Expected calibration error, 0 to 1.
-        per_label: Rows with ``label``, ``precision``, ``recall``, ``f1`` and ``support``.
+        uncalibrated: The bins without the temperature that probabilities are calibrated with, where there is one.
+        uncalibrated_ece: Their error.
+        per_label: Rows with ``label``, ``precision``, ``recall``, ``f1`` and ``support``, perhaps ``average_precision``.
         worst: Examples in descending order of loss.
         regression: Gold values and predicted values, equally long.
         baseline: Scores of a trivial predictor. A key that is also in ``metrics`` is compared with it; any other key
             (for example ``"majority class"``) is taken as the name of the predictor, scored on the main metric.
+        notes: What a reader of the figures must know, in sentences.
     """
 
     metrics: dict[str, float]
@@ -57,10 +60,13 @@ class Evaluation:
     confusion: list[list[int]] | None = None
     calibration: list[CalibrationBin] | None = None
     ece: float | None = None
+    uncalibrated: list[CalibrationBin] | None = None
+    uncalibrated_ece: float | None = None
     per_label: list[dict[str, Any]] = field(default_factory=list)
     worst: list[WorstExample] = field(default_factory=list)
     regression: tuple[list[float], list[float]] | None = None
     baseline: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def main_metric(self) -> str | None:
@@ -124,7 +130,7 @@ def baseline_of(evaluation: Evaluation) -> tuple[str, float] | None:
 def lower_is_better(name: str) -> bool:
     """Tell from a metric's name, such as ``dev/loss`` or ``mean absolute error``, whether small values are the good ones."""
     words = name.rsplit("/", 1)[-1].lower().replace("_", " ").split()
-    return bool(words) and words[-1] in ("loss", "error", "perplexity", "mae", "mse", "rmse", "ece", "brier")
+    return bool(words) and words[-1] in ("loss", "error", "perplexity", "mae", "mse", "rmse", "ece", "brier", "nll")
 
 
 def seed_scores(main: str | None, seeds: Sequence[Mapping[str, Any]]) -> list[float]:

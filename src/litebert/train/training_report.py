@@ -128,7 +128,8 @@ def _notes(metrics: _Rows, warnings: Sequence[str], evaluation: Evaluation | Non
         if not gain > 0:
             notes.append(note(f"The model is not better than the {baseline[0]} on {main}.", "error"))
     logged = [str(row.get("message", "")) for row in metrics if row.get("event") == "warning"]
-    for text, times in Counter([*warnings, *logged]).items():
+    told = evaluation.notes if evaluation else []
+    for text, times in Counter([*dict.fromkeys([*warnings, *told]), *logged]).items():
         notes.append(note(f"{text} ({times} times)" if times > 1 else text, "warning"))
     restarts = [row for row in metrics if row.get("event") == "restart"]
     for text, times in Counter(str(row.get("message", "The run was resumed.")) for row in restarts).items():
@@ -227,6 +228,11 @@ def _predictions(evaluation: Evaluation) -> list[Block]:
     if evaluation.calibration:
         caption = "Blue: how often predictions of this confidence were right. Orange: distance to the confidence."
         blocks.append(figure(charts.reliability_diagram(evaluation.calibration, ece=evaluation.ece), caption))
+    if evaluation.uncalibrated:
+        caption = "The same without the temperature that was fitted on held-out records."
+        title = "Before calibration"
+        before = charts.reliability_diagram(evaluation.uncalibrated, ece=evaluation.uncalibrated_ece, title=title)
+        blocks.append(figure(before, caption))
     if evaluation.regression:
         gold, predicted = evaluation.regression
         blocks.append(figure(charts.scatter(gold, predicted), "On the dashed line prediction and data agree."))
@@ -250,14 +256,15 @@ def _labels(evaluation: Evaluation) -> list[Block]:
         "F1 per label" if len(lowest) == len(evaluation.per_label) else f"The {len(lowest)} labels with the lowest F1"
     )
     names, scores = [str(row.get("label")) for row in lowest], [_number(row.get("f1")) for row in lowest]
-    columns = ("precision", "recall", "f1", "support")
+    more = ("average_precision",) if any("average_precision" in row for row in evaluation.per_label) else ()
+    columns = ("precision", "recall", "f1", *more, "support")
     rows = [
         (i, str(row.get("label")), *(row.get(name) for name in columns))
         for i, row in enumerate(evaluation.per_label, 1)
     ]
     return [
         figure(charts.bar_chart(names, scores, title=title, x_label="F1", high=1.0)),
-        table(("number", "label", *columns), rows),
+        table(("number", "label", *(name.replace("_", " ") for name in columns)), rows),
     ]
 
 

@@ -17,7 +17,7 @@ from litebert.tasks.elastic import ElasticObjective, logits_by_depth
 from .test_engine import batch, config, noisy
 
 SINGLE = ClassifyTask("single", ("a", "b", "c"), "accuracy")
-MULTI = ClassifyTask("multi", ("a", "b", "c"), "micro_f1", (0.5,) * 3)
+MULTI = ClassifyTask.from_records([], {"kind": "multi", "labels": ("a", "b", "c")})
 VALUE = ClassifyTask("regression", ("score",), "spearman")
 
 

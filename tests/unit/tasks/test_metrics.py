@@ -65,7 +65,10 @@ def test_labels_that_never_occur_do_not_lower_macro_f1() -> None:
 
 def test_one_class_only() -> None:
     found = classification_metrics([0, 0, 0], certain([0, 0, 0], 2), ["0", "1"])
-    assert found == {"accuracy": 1.0, "macro_f1": 1.0, "micro_f1": 1.0, "matthews": 0.0, "f1": 0.0, "ece": 0.0}
+    assert found == {
+        "accuracy": 1.0, "macro_f1": 1.0, "micro_f1": 1.0, "macro_recall": 1.0, "matthews": 0.0, "f1": 0.0, "precision": 0.0,
+        "recall": 0.0, "average_precision": 0.0, "ece": 0.0,
+    }  # fmt: skip
     assert classification_metrics([0, 1], certain([0, 0], 2), ["0", "1"])["matthews"] == 0.0
 
 
