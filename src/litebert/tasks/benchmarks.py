@@ -16,11 +16,15 @@ from litebert.checkpoint.pretrained import AlbertForPreTraining, AlbertTokenizer
 from litebert.corpus.shards import Corpus
 from litebert.errors import UsageError, nearest
 from litebert.pretrain.held_out import HeldOut
+from litebert.tasks.base import Passes
 from litebert.tasks.blimp import UNIGRAM, BlimpScore, read_blimp, score_blimp
 from litebert.tasks.fill_mask import FillMaskTask
 from litebert.tasks.model_folder import load_zero_shot
 from litebert.tasks.official import OFFICIAL, benchmark_names
 from litebert.tasks.pseudo_likelihood import VARIANTS
+from litebert.tasks.summarize_bbc import RATIO, BbcSummaryFiles
+from litebert.tasks.summarize_benchmark import compare
+from litebert.tasks.summarize_graph import GraphSummarizeTask
 from litebert.tasks.zero_shot import ZeroShotModel
 
 BOTH = "both"
@@ -117,13 +121,36 @@ def pretraining(call: BenchmarkCall) -> BenchmarkResult:
     )
 
 
+def summaries(call: BenchmarkCall) -> BenchmarkResult:
+    """Summarise the test articles of BBC News Summary without training, beside TextRank and the first sentences."""
+    if call.variant is not None:
+        raise UsageError("--variant belongs to --benchmark blimp", hint="Leave it out.")
+    warnings: list[str] = []
+    records = BbcSummaryFiles().read(call.data, "test", warnings=warnings)[: call.limit]
+    task = GraphSummarizeTask.name
+    loaded = load_zero_shot(call.model, task, device=call.device) if call.load is None else call.load(task)
+    data: dict[str, Any] = {}
+    tables = []
+    for length, value in (("sentences", 3), ("ratio", RATIO)):
+        found = compare(loaded, records, Passes(call.device), lengths={length: value})
+        for method, metrics in found.items():
+            data[f"{method}/{length}={value}"] = {"records": len(records), "metrics": metrics}
+        rows = [(method, "  ".join(f"{kind} {value:.4f}" for kind, value in m.items())) for method, m in found.items()]
+        tables.append((f"{length}={value}: {len(records)} articles", rows))
+    return BenchmarkResult(data, tables, warnings)
+
+
 WHOLE = 1_000_000
 """Rows of a held-out corpus when nothing else is said: all, within reason."""
 
-ENGINE = {"blimp": ("precision", "backend", "calibration", "depth", "budget_ms", "threads")}
+ENGINE = dict.fromkeys(
+    ("blimp", "bbc-news-summary/graph"), ("precision", "backend", "calibration", "depth", "budget_ms", "threads")
+)
 """Fields of the engine's settings that a benchmark heeds."""
 
-BENCHMARKS: Mapping[str, Callable[[BenchmarkCall], BenchmarkResult]] = {"blimp": blimp, "pretraining": pretraining}
+BENCHMARKS: Mapping[str, Callable[[BenchmarkCall], BenchmarkResult]] = {
+    "blimp": blimp, "pretraining": pretraining, "bbc-news-summary/graph": summaries,
+}  # fmt: skip
 """Benchmark by name; those of fine-tuned models are in ``datasets.py``."""
 
 

@@ -196,7 +196,7 @@ def _task_model(
     source: Source, reference: str | Path, *, task: str | None, device: torch.device | str, attention: str
 ) -> TaskModel:
     named = task_name(source.info)
-    if task is not None and (named is None or named in ZERO_SHOT):
+    if task is not None and (named is None or asked_as_it_is(named, source.info)):
         found = task_class(task).of_source(source)
     else:
         found = task_from_info(source.info, model=str(reference))

@@ -21,9 +21,9 @@ from litebert.checkpoint.source import Source
 from litebert.errors import CheckpointError, ConfigError
 from litebert.model.albert import AlbertModel
 from litebert.settings import build_settings
-from litebert.tasks.base import Answer, Passes
+from litebert.tasks.base import Answer, Passes, Task
 from litebert.tasks.examples import Batch, Example, TextSettings, inference_batches
-from litebert.tasks.records import Record
+from litebert.tasks.records import Columns, Record
 from litebert.text import AlbertTokenizer as Tokenizer
 
 logger = logging.getLogger("litebert")
@@ -51,6 +51,13 @@ class ZeroShotTask(ABC):
         self, loaded: ZeroShotModel, records: Sequence[Record], passes: Passes, options: Mapping[str, Any]
     ) -> list[Answer]:
         """Answer records in order; raises DataError for a record that poses no such question."""
+
+    @classmethod
+    def stream(
+        cls, path: str | Path, *, columns: Columns | None, format: str | None, warnings: list[str]
+    ) -> Iterator[Record]:
+        """Read records to be answered, as ``Task.stream``."""
+        return Task.stream(path, columns=columns, format=format, warnings=warnings)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what ``litebert.json`` keeps."""

@@ -273,6 +273,16 @@ class TestFolder:
         expected = F.normalize(states.mean(0), dim=0).detach().numpy()
         assert np.allclose(pipe("a few words").vector, expected, atol=1e-5)
 
+    def test_tasks_without_training_see_the_same_vectors(self, pretrained):
+        from litebert.tasks.base import Passes
+        from litebert.tasks.model_folder import load_zero_shot
+        from litebert.tasks.sentence_vectors import sentence_vectors
+
+        texts = ["a few words", "a long text of the old house near the river " * 9, ""]
+        found = sentence_vectors(load_zero_shot(pretrained, "summarize"), texts, Passes(tokens=64))
+        expected = [answer.vector for answer in litebert.load(pretrained, "embed", precision="fp32")(texts)]
+        assert np.allclose(found, expected, atol=1e-5)
+
     def test_sentence_transformers_loads_it(self, pretrained, tmp_path):
         library = pytest.importorskip("sentence_transformers")
         from litebert.checkpoint.pretrained import AlbertForSentenceEmbedding, AlbertTokenizer

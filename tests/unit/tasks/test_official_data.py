@@ -51,6 +51,21 @@ def test_entities(name, split, entities):
 
 
 @needs_data
+def test_bbc_news_summary():
+    """2,225 articles; of nearly all summaries the sentences are found letter by letter."""
+    sets = {
+        split: OFFICIAL["bbc-news-summary"].read(DATA / "bbc-news-summary", split, warnings=[])
+        for split in ("train", "dev", "test")
+    }
+    assert {split: len(records) for split, records in sets.items()} == {"train": 1_731, "dev": 259, "test": 235}
+    texts = [{record.text for record in records} for records in sets.values()]
+    assert not texts[0] & texts[1] and not texts[0] & texts[2] and not texts[1] & texts[2]
+    found = [record for records in sets.values() for record in records]
+    verbatim = sum(all(sentence in record.text for sentence in record.label.sentences) for record in found)
+    assert verbatim > 0.98 * len(found) and all(record.label.chosen for record in found)
+
+
+@needs_data
 def test_nothing_answered_is_half_right_on_squad_2():
     """The figure of a model that answers nothing (checklist F10)."""
     records = OFFICIAL["squad/v2"].read(DATA / "squad-v2.0", "dev", warnings=[])
