@@ -15,13 +15,13 @@ import csv
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+import baselines
+from command_line import answered
 from results_folder import RESULTS
 
 from litebert.files import write_json
@@ -80,16 +80,11 @@ def finetune(
             "--epochs",
             str(GLUE[task]),
         ]
-    command = [
-        sys.executable, "-m", "litebert", "finetune", *what, "--model", model, "--learning-rate", RATES[arm], "--seeds", str(seeds),
-        "--out", str(folder / "run"), "--json",
+    arguments = [
+        "finetune", *what, "--model", model, "--learning-rate", RATES[arm], "--seeds", str(seeds), "--out", str(folder / "run"),
     ]  # fmt: skip
     started = time.perf_counter()
-    environ = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
-    if done.returncode:
-        raise SystemExit(f"{task} failed: {done.stdout}{done.stderr}")
-    found = json.loads(done.stdout.splitlines()[-1])["data"]
+    found = answered(arguments, threads=threads)["data"]
     main = next(iter(found["metrics"]))
     scores = [seed[main] for seed in found["seeds"]]
     return {
@@ -153,53 +148,17 @@ def random_twin(model: str, folder: Path) -> str:
 
 
 def bag_of_words(task: str, data: Path, folder: Path) -> dict[str, object]:
-    """Score TF-IDF of words and word pairs with a linear model; a pair's vectors stand side by side with their product."""
-    import numpy as np
-    from scipy.sparse import hstack
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression, Ridge
-
+    """Score TF-IDF of words and word pairs with a linear model."""
     from litebert.tasks.datasets import read_splits
 
+    name, files = f"glue/{task}", {"train": None, "dev": None, "data": str(data / f"glue-{task}")}
     if task == NLI:
         train, test = snli(data, folder)
-        splits = read_splits(
-            "classify",
-            train=str(train),
-            dev=str(test),
-            data=None,
-            columns=None,
-            options={},
-            dev_fraction=0.1,
-            limit=None,
-        )
-    else:
-        splits = read_splits(
-            f"glue/{task}", train=None, dev=None, data=str(data / f"glue-{task}"), columns=None, options={}, dev_fraction=0.1, limit=None,
-        )  # fmt: skip
-    words = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True).fit(
-        [r.text for r in splits.train] + [r.pair or "" for r in splits.train]
-    )
-
-    def features(records):
-        first = words.transform([r.text for r in records])
-        if records[0].pair is None:
-            return first
-        second = words.transform([r.pair for r in records])
-        return hstack([first, second, first.multiply(second)]).tocsr()
-
-    gold = [r.label for r in splits.dev]
-    if task == "stsb":
-        model = Ridge().fit(features(splits.train), [float(r.label) for r in splits.train])
-        scores = np.asarray(model.predict(features(splits.dev)))[:, None]
-    else:
-        model = LogisticRegression(max_iter=2000).fit(features(splits.train), [str(r.label) for r in splits.train])
-        scores = model.predict_log_proba(features(splits.dev))
-        order = [list(model.classes_).index(str(label)) for label in splits.task.to_dict()["labels"]]
-        scores = scores[:, order]
-    metrics = splits.task.score(list(scores.astype(np.float32)), splits.dev, []).evaluation.metrics
+        name, files = "classify", {"train": str(train), "dev": str(test), "data": None}
+    splits = read_splits(name, **files, columns=None, options={}, dev_fraction=0.1, limit=None)
+    metrics = baselines.bag_of_words(splits.task, splits.train, splits.dev)
     main = next(iter(metrics))
-    return {"metric": main, "median": metrics[main], "records": len(gold)}
+    return {"metric": main, "median": metrics[main], "records": len(splits.dev)}
 
 
 if __name__ == "__main__":

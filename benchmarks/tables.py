@@ -180,9 +180,78 @@ def checkpoint() -> list[str]:
     return lines
 
 
+def tasks() -> list[str]:
+    data = read("tasks")
+    return ["\n## Every task\n", *tasks_table(data)]
+
+
+def tasks_table(data: dict) -> list[str]:
+    """Return the table of ``tasks.py``: what the model reaches, and what it has to beat; a figure that does not is marked."""
+    lines = [
+        f"`{data['command']}`: {data['model']} fine-tuned on each benchmark, median (standard deviation) of the seeds, on the split named. "
+        f"The baselines are trained on the same records. {machine(data['environment'])}.\n",
+        "| benchmark | task | metric | split | the model | without learning | words without order | trained on | scored on | recipe | minutes a seed | note |",
+        "|---|" + "---|" * 11,
+    ]
+    for name, row in data["rows"].items():
+        spread = f"{row['deviation']:.3f}, {len(row['scores'])} seeds" if row["deviation"] is not None else "1 run"
+        beside = [f"{one['value']:.3f} ({one['name']})" if (one := row[kind]) else "-" for kind in ("trivial", "words")]
+        beaten_by = [
+            one["name"] for kind in ("trivial", "words") if (one := row[kind]) and row["median"] <= one["value"]
+        ]
+        notes = [f"**not above: {' and '.join(beaten_by)}**"] if beaten_by else []
+        notes += (
+            [", ".join(f"{metric} {value:.3f}" for metric, value in row["others"].items())] if row["others"] else []
+        )
+        notes += [row["note"]] if row.get("note") else []
+        counts = [
+            f"{row['records'][part]:,}" if row["records"][part] is not None else "-" for part in ("train", "test")
+        ]
+        minutes = "-" if row["minutes_a_seed"] is None else f"{row['minutes_a_seed']:.1f}"
+        lines.append(
+            f"| {name} | {row['task']} | {row['metric']} | {row['split']} | {row['median']:.3f} ({spread}) | {' | '.join(beside)} | "
+            f"{' | '.join(counts)} | {row['recipe']} | {minutes} | {'; '.join(notes)} |"
+        )
+    left_out = [f"- {name}: {why}." for name, why in data["skipped"].items() if name not in data["rows"]]
+    return [*lines, *(["\nLeft out:\n", *left_out] if left_out else [])]
+
+
+def search() -> list[str]:
+    data = read("search")
+    lines = ["\n## Search\n"]
+    if found := data.get("cranfield"):
+        lines += [
+            f"`{found['command']}`, Cranfield, nDCG@10, a document by its best chunk. {machine(found['environment'])}.\n",
+            "| vectors by | numbers | BM25 | dense | hybrid |",
+            "|---|---|---|---|---|",
+        ]
+        for name, row in found["rows"].items():
+            scores = " | ".join(f"{row[mode]['nDCG@10']:.3f}" for mode in ("bm25", "dense", "hybrid"))
+            lines.append(f"| {name} | {row['numbers']} | {scores} |")
+    if found := data.get("faq"):
+        lines += [
+            f"\n`{found['command']}`, Banking77, {machine(found['environment'])}.\n",
+            "| vectors by | questions without an answer that get one | with an answer that get one | of these right | right if always answered |",
+            "|---|---|---|---|---|",
+        ]
+        columns = ("answered_all_the_same", "answered", "of_these_right", "right_if_always_answered")
+        lines += [f"| {name} | {' | '.join(f'{row[c]:.3f}' for c in columns)} |" for name, row in found["rows"].items()]
+    if found := data.get("vectors"):
+        build, ask = found["build"], found["ask"]
+        lines += [
+            f"\n`{found['command']}`, {found['vectors']:,} vectors of {found['numbers']} numbers with {found['words_each']} words each. "
+            f"{machine(found['environment'])}.\n",
+            "| build s | build MB | disk MB | dense ms | recall@10 | exact ms | BM25 ms | asking MB |",
+            "|---|---|---|---|---|---|---|---|",
+            f"| {build['seconds']} | {build['largest_memory_mb']} | {build['folder_mb']} | {ask['dense']['median_ms']} | "
+            f"{ask['dense']['recall_at_10']:.3f} | {ask['exact']['median_ms']} | {ask['bm25']['median_ms']} | {ask['largest_memory_mb']} |",
+        ]
+    return lines
+
+
 SECTIONS = {
     "inference": inference, "forward": forward, "tokenizer": tokenizer, "pretraining": pretraining, "corpus": corpus,
-    "checkpoint": checkpoint, "glue_random": glue, "demo": demo,
+    "checkpoint": checkpoint, "tasks": tasks, "search": search, "glue_random": glue, "demo": demo,
 }  # fmt: skip
 """By the name of the file of results; what was not measured is left out."""
 

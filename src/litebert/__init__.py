@@ -62,6 +62,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("litebert")
+    if name == "search":
+        return import_module("litebert.search")
     if name not in _HOMES:
         raise AttributeError(f"module 'litebert' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)

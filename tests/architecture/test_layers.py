@@ -171,6 +171,8 @@ OPTIONAL = (
     "onnx",
     "onnxruntime",
     "openvino",
+    "lancedb",
+    "qdrant_client",
 )
 
 

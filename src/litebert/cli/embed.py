@@ -69,7 +69,7 @@ def command(
         raise UsageError("--size and --number-type do not go with --teacher", hint="Its vectors are kept as they are.")
     maker: MakesVectors
     if teacher:
-        maker = SentenceTransformerModel(model, device)
+        maker = SentenceTransformerModel(model, device, engine["precision"])
     else:
         pipeline = load(model, "embed", device=device, **engine)
         maker = Embedder(pipeline, size=size, number_type=number_type)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from litebert.cli.engine_options import engine_options, refuse_flags
 from litebert.cli.output import common_options, print_result, say, table
+
+if TYPE_CHECKING:
+    from litebert.tasks.evaluate import Evaluated
 
 
 @click.command("evaluate")
@@ -18,6 +21,7 @@ from litebert.cli.output import common_options, print_result, say, table
     help="Name of a benchmark, e.g. glue/mrpc: official files and metrics; blimp, pretraining: for a pretrained MODEL.",
 )
 @click.option("--task", help="For a MODEL that was not fine-tuned: embed; default: what the folder names.")
+@click.option("--split", help="Of a benchmark: test, ...; default: those held out to choose by.")
 @click.option("--columns", help="Which column is what: text=...,pair=...,label=...")
 @click.option("--variant", help="blimp: original, within_word_l2r or both; default: both.")
 @click.option(
@@ -31,6 +35,7 @@ def command(
     data: str,
     benchmark: str | None,
     task: str | None,
+    split: str | None,
     columns: str | None,
     variant: str | None,
     limit: int | None,
@@ -45,6 +50,7 @@ def command(
     Example:
       litebert evaluate model --data test.csv
       litebert evaluate mrpc --data MRPC --benchmark glue/mrpc
+      litebert evaluate reader --data RACE --benchmark race --split test
       litebert evaluate pretrained --data blimp --benchmark blimp --limit 100
     """  # noqa: D301
     from litebert.cli.progress import counting
@@ -57,13 +63,16 @@ def command(
     from litebert.train.devices import choose_device
 
     of_pretrained = benchmark is not None and known_benchmark(benchmark)
+    if of_pretrained and split is not None:
+        raise UsageError(f"{benchmark} has no splits", hint="Leave --split out.")
     if not of_pretrained and (variant is not None or limit is not None):
         raise UsageError("--variant and --limit belong to --benchmark blimp and pretraining")
     place = choose_device(device)
     if benchmark is not None and of_pretrained:
         if columns is not None or task is not None:
             raise UsageError(
-                f"--columns and --task do not go with --benchmark {benchmark}", hint="Its files have fixed columns, and it names its task."
+                f"--columns and --task do not go with --benchmark {benchmark}",
+                hint="Its files have fixed columns, and it names its task.",
             )
         refuse_flags(click.get_current_context(), ENGINE.get(benchmark, ()), f"--benchmark {benchmark}")
 
@@ -83,9 +92,15 @@ def command(
             hint="Fine-tune it first, or add --task embed, or --benchmark pretraining or blimp.",
         )
     with counting("evaluating", None, quiet=as_json) as progress:
-        found = evaluate(pipeline.loaded, data, benchmark=benchmark, columns=columns, passes=pipeline.passes(progress))
+        found = evaluate(
+            pipeline.loaded, data, benchmark=benchmark, split=split, columns=columns, passes=pipeline.passes(progress)
+        )
     if (mean := mean_applications(pipeline.loaded)) is not None:
         say(f"{mean:.2f} applications of the shared block on average")
+    _print_scores(found, as_json=as_json)
+
+
+def _print_scores(found: Evaluated, *, as_json: bool) -> None:
     parts = []
     for name, score in found.scores.items():
         rows = [(metric, f"{value:.4f}") for metric, value in score.evaluation.metrics.items()]

@@ -24,6 +24,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "finetune": ("litebert.cli.finetune", "Train a task model on labelled data."),
     "evaluate": ("litebert.cli.evaluate", "Score a task model on labelled data."),
     "predict": ("litebert.cli.predict", "Answer a file or standard input."),
+    "index": ("litebert.cli.index", "Make texts searchable: vectors and words, in a folder or on a server."),
+    "search": ("litebert.cli.search", "Ask an index, by meaning, by words, or both."),
     "embed": ("litebert.cli.embed", "Make vectors of texts."),
     "bench": ("litebert.cli.bench", "Measure what the documents quote."),
     "export": ("litebert.cli.export", "Write a model for ONNX Runtime or OpenVINO."),

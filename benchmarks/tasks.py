@@ -1,0 +1,314 @@
+"""One row for every task on real data: the bundled checkpoint beside an answer without learning and a bag of words.
+
+    litebert bench tasks --data DIR [--only wikiqa,race] [--seeds 3] [--limit 5000] [--minutes 10] [--limit race=4000,squad/v1=3000]
+
+DIR holds the public data sets, each in its folder. A row is a named benchmark, fine-tuned through the command line with the recipe that it
+names, once for each seed, the best weights on dev being kept; its figure is that of the test split where that has labels, else of dev, the
+median over the seeds. The baselines see the same training records. Rows of GLUE are those of benchmarks/results/checkpoint.json; rows of
+sentence vectors are the bundled model's as it is. Results go to tasks.json and tasks.md row by row; a row whose data or task is not there
+is left out with a word, one that fails keeps its earlier figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from baselines import Baseline, Baselines, baselines
+from command_line import CommandFailed, answered
+from results_folder import RESULTS
+from tables import tasks_table
+
+from litebert.errors import LitebertError
+from litebert.files import write_json, write_text
+from litebert.settings import read_recipe
+from litebert.tasks.datasets import read_splits
+from litebert.tasks.official import OFFICIAL
+from litebert.train.run_folder import environment
+
+RESULT, TABLE = RESULTS / "tasks.json", RESULTS / "tasks.md"
+CHECKPOINT = "checkpoint.json"
+PARTS = ("accuracy_middle", "accuracy_high", "exact_match", "mrr", "ndcg@10", "rouge2", "rougeL", "macro_f1")
+"""Further metrics that are kept where a task has them."""
+
+
+class Missing(Exception):  # noqa: N818 - not a fault
+    """A row cannot be made here; the message says what it lacks."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A benchmark and how it is run.
+
+    Attributes:
+        name: As in the table.
+        benchmark: As on the command line.
+        folder: Of the data.
+        recipe: Name of a shipped recipe.
+        flags: Further arguments of ``litebert finetune``.
+        split: The figures are of; None for the one that is chosen by.
+        limit: Training records when nothing else is said: what two cores read in half an hour or so.
+    """
+
+    name: str
+    benchmark: str
+    folder: str
+    recipe: str = "glue-small/base"
+    flags: tuple[str, ...] = ("--learning-rate", "2e-4")
+    split: str | None = "test"
+    limit: int | None = None
+
+    def arguments(self) -> tuple[str, ...]:
+        """Return what a user would write after the benchmark's name."""
+        return ("--recipe", self.recipe, *self.flags)
+
+
+_RATE = ("--learning-rate", "2e-4")
+_LONG = (*_RATE, "--max-length", "256", "--set", "text.long_text=truncate", "--batch-size", "16")
+FINETUNED = (
+    Row("banking77", "banking77", "banking77", flags=("--learning-rate", "5e-4", "--epochs", "8")),
+    Row("sms-spam", "sms-spam", "sms-spam", flags=(*_RATE, "--epochs", "3")),
+    Row("davidson-hate", "davidson-hate", "davidson-hate", flags=(*_RATE, "--epochs", "3")),
+    Row("conll2003", "conll2003", "conll2003", flags=(*_RATE, "--epochs", "4")),
+    Row("wnut17", "wnut17", "wnut17", flags=(*_RATE, "--epochs", "8")),
+    Row("squad/v1", "squad/v1", "squad-v1.1", "squad-small/v1", split=None),
+    Row("squad/v2", "squad/v2", "squad-v2.0", "squad-small/v2", split=None),
+    Row("race", "race", "race", flags=(*_LONG, "--epochs", "2"), limit=4000),
+    Row("dream", "dream", "dream", flags=(*_LONG, "--epochs", "3")),
+    Row("wikiqa", "wikiqa", "wikiqa", "rerank-small"),
+    Row("bbc-news-summary", "bbc-news-summary", "bbc-news-summary", "summarize-small"),
+)
+EMBEDDED = (
+    Row("sts-b-vectors", "sts/stsb", "glue-stsb/original", recipe="", flags=()),
+    Row("sick-r-vectors", "sts/sick", "sick", recipe="", flags=()),
+)
+GLUE = ("sst2", "mrpc", "stsb", "rte", "cola")
+NAMES = (*GLUE, *(row.name for row in (*FINETUNED, *EMBEDDED)))
+
+
+# --- One row --------------------------------------------------------------------------------------------------------------
+
+
+def finetuned(row: Row, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Train and score a benchmark with all seeds."""
+    folder = checked(row, arguments.data)
+    limit = arguments.limit.get(row.name, arguments.limit.get("", row.limit))
+    minutes = arguments.minutes.get(row.name, arguments.minutes.get(""))
+    more = [*(["--set", f"limit={limit}"] if limit else []), *(["--minutes", f"{minutes:g}"] if minutes else [])]
+    train = ["finetune", row.benchmark, "--data", str(folder), "--model", arguments.model, *row.arguments(), *more]
+    started, found = time.perf_counter(), []
+    for seed in range(arguments.seeds):
+        with tempfile.TemporaryDirectory() as name:
+            out = str(Path(name) / "model")
+            outcome = answered([*train, "--seed", str(seed), "--seeds", "1", "--out", out])["data"]
+            if row.split is not None:
+                data = ["--data", str(folder), "--benchmark", row.benchmark, "--split", row.split]
+                outcome = answered(["evaluate", out, *data])["data"][row.split]
+        found.append(outcome)
+        print(f"{row.name}, seed {seed}: {outcome['metrics']}", file=sys.stderr, flush=True)
+    minutes_a_seed = round((time.perf_counter() - started) / 60 / arguments.seeds, 1)
+    splits = read_splits(
+        row.benchmark, train=None, dev=None, data=str(folder), columns=None,
+        options=read_recipe(row.recipe).get("options", {}), dev_fraction=0.1, limit=limit,
+    )  # fmt: skip
+    test = OFFICIAL[row.benchmark].read(folder, row.split, warnings=[]) if row.split is not None else splits.dev
+    shown = " ".join(["litebert", *train, "--seeds", str(arguments.seeds)]).replace(str(arguments.data), "DIR")
+    return {
+        **summary(found, own_baselines(found[0]) or baselines(splits.task, splits.train, test)),
+        "task": splits.task.name, "split": row.split or "dev", "records": {"train": len(splits.train), "test": len(test)},
+        "recipe": " ".join([row.recipe, *row.flags, *more]), "command": shown,
+        "minutes_a_seed": minutes_a_seed, "note": arguments.note,
+    }  # fmt: skip
+
+
+def summary(found: Sequence[Mapping[str, Any]], beside: Baselines | None) -> dict[str, Any]:
+    """Return the figures of all seeds, and the baselines' on the same metric."""
+    metric = next(iter(found[0]["metrics"]))
+    scores = [one["metrics"][metric] for one in found]
+    kept = [name for name in PARTS if name in found[0]["metrics"] and name != metric]
+    return {
+        "metric": metric, "median": statistics.median(scores), "scores": scores,
+        "deviation": statistics.stdev(scores) if len(scores) > 1 else None,
+        "others": {name: statistics.median(one["metrics"][name] for one in found) for name in kept},
+        "trivial": _on(metric, beside.trivial if beside else None), "words": _on(metric, beside.words if beside else None),
+    }  # fmt: skip
+
+
+def _on(metric: str, baseline: Baseline | None) -> dict[str, Any] | None:
+    if baseline is None or metric not in baseline.figures:
+        return None
+    return {"name": baseline.name, "value": baseline.figures[metric]}
+
+
+def own_baselines(outcome: Mapping[str, Any]) -> Baselines | None:
+    """Return the baselines of a summary, which are scored with it."""
+    metric, own = next(iter(outcome["metrics"])), outcome.get("baseline", {})
+    if "lead" not in own:
+        return None
+    words = Baseline("TextRank", {metric: own["textrank"]}) if "textrank" in own else None
+    return Baselines(Baseline("first sentences", {metric: own["lead"]}), words)
+
+
+def checked(row: Row, data: Path) -> Path:
+    """Return the folder of a row's data.
+
+    Raises:
+        Missing: The benchmark or its files are not there.
+    """
+    if row.benchmark not in OFFICIAL:
+        raise Missing(f"the benchmark {row.benchmark} is not built yet")
+    folder = data / row.folder
+    if not folder.is_dir():
+        raise Missing(f"there is no folder {row.folder} in the data")
+    wanted = {row.split or "dev"} | ({"train"} if row.recipe else set())
+    lacking = wanted - set(OFFICIAL[row.benchmark].available(folder))
+    if lacking:
+        raise Missing(f"{row.folder} has no {' and no '.join(sorted(lacking))} split")
+    return folder
+
+
+def embedded(row: Row, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Score the vectors of a model as it is."""
+    folder = checked(row, arguments.data)
+    command = [
+        "evaluate",
+        arguments.embedder,
+        "--data",
+        str(folder),
+        "--benchmark",
+        row.benchmark,
+        "--split",
+        str(row.split),
+    ]
+    try:
+        outcome = answered(command)["data"][row.split]
+    except CommandFailed as error:
+        if f"no model at {arguments.embedder!r}" in str(error):
+            raise Missing(f"the model {arguments.embedder} is not there yet") from None
+        raise
+    test = OFFICIAL[row.benchmark].read(folder, str(row.split), warnings=[])
+    beside = baselines(OFFICIAL[row.benchmark].task(), [], test)
+    return {
+        **summary([outcome], beside), "task": "embed", "split": row.split, "records": {"train": None, "test": len(test)},
+        "recipe": f"{Path(arguments.embedder).name} as it is", "command": " ".join(["litebert", *command]).replace(str(arguments.data), "DIR"),
+        "minutes_a_seed": None, "note": arguments.note,
+    }  # fmt: skip
+
+
+def of_glue(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Take a row from the figures of ``checkpoint.py``.
+
+    Raises:
+        Missing: They are not there.
+    """
+    places = (RESULTS / CHECKPOINT, Path(__file__).parent / "results" / CHECKPOINT)
+    path = next((place for place in places if place.is_file()), None)
+    rows = json.loads(path.read_text()) if path else {"tasks": {}}
+    row = rows["tasks"].get(name, {})
+    if "pretrained" not in row:
+        raise Missing(f"{CHECKPOINT} has no row {name}: litebert bench checkpoint --tasks {name}")
+    mine, words = row["pretrained"], row.get("bag of words")
+    trivial = next(iter(mine.get("baseline", {}).items()), None)
+    try:
+        folder = str(arguments.data / f"glue-{name}")
+        splits = read_splits(
+            f"glue/{name}", train=None, dev=None, data=folder, columns=None, options={}, dev_fraction=0.1, limit=None
+        )
+        records = {"train": len(splits.train), "test": len(splits.dev)}
+    except LitebertError:
+        records = {"train": None, "test": words["records"] if words else None}
+    same = trivial is not None and trivial[0] == mine["metric"]
+    return {
+        "metric": mine["metric"], "median": mine["median"], "deviation": mine["deviation"], "scores": mine["scores"], "others": {},
+        "trivial": {"name": "most frequent label", "value": trivial[1]} if same else None,
+        "words": {"name": "TF-IDF, linear model", "value": words["median"]} if words else None,
+        "task": "classify", "split": "dev", "records": records, "recipe": f"glue-small/{name}",
+        "command": f"litebert bench checkpoint --tasks {name}", "minutes_a_seed": round(mine["minutes"] / len(mine["scores"]), 1),
+        "note": mine.get("note", ""),
+    }  # fmt: skip
+
+
+def run(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Make a row by name."""
+    if name in GLUE:
+        return of_glue(name, arguments)
+    row = next(row for row in (*FINETUNED, *EMBEDDED) if row.name == name)
+    return embedded(row, arguments) if row in EMBEDDED else finetuned(row, arguments)
+
+
+# --- All rows -------------------------------------------------------------------------------------------------------------
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    arguments = parsed(argv)
+    results: dict[str, Any] = json.loads(RESULT.read_text()) if RESULT.is_file() else {"rows": {}, "skipped": {}}
+    failed = []
+    for name in arguments.only:
+        try:
+            row = run(name, arguments)
+        except Missing as missing:
+            results["skipped"][name] = str(missing)
+            print(f"{name}: left out, {missing}", flush=True)
+        except (CommandFailed, LitebertError) as error:
+            failed.append(name)
+            print(f"{name}: failed\n{error}", file=sys.stderr, flush=True)
+            continue
+        else:
+            results["rows"][name] = row | {"model": Path(arguments.model).name}
+            results["skipped"].pop(name, None)
+            print(f"{name}: {row['metric']} {row['median']:.4f}", flush=True)
+        results["rows"] = {one: results["rows"][one] for one in NAMES if one in results["rows"]}
+        results |= {
+            "command": "litebert bench tasks --data DIR", "model": Path(arguments.model).name, "environment": environment(),
+        }  # fmt: skip
+        write_json(RESULT, results)
+        write_text(TABLE, "# Every task\n\n" + "\n".join(tasks_table(results)) + "\n")
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
+
+
+def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("LITEBERT_DATA"), help="default: LITEBERT_DATA")
+    parser.add_argument("--model", default="litebert-small-en", help="to start from")
+    parser.add_argument("--embedder", default="litebert-small-en-embed", help="whose vectors are scored")
+    parser.add_argument("--only", type=lambda text: text.split(","), default=list(NAMES), help=f"of {', '.join(NAMES)}")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--limit", type=by_row(int), default={}, help="training records: N for all rows, or ROW=N,...")
+    parser.add_argument("--minutes", type=by_row(float), default={}, help="training time a seed, the same way")
+    parser.add_argument("--note", default="", help="what else the machine was doing")
+    arguments = parser.parse_args(argv)
+    if arguments.data is None:
+        parser.error("name the folder of the public data sets: --data DIR")
+    if not arguments.data.is_dir():
+        parser.error(f"there is no folder {arguments.data}")
+    if arguments.seeds < 1:
+        parser.error("--seeds must be at least 1")
+    named = {*arguments.only, *arguments.limit, *arguments.minutes} - {""}
+    if unknown := sorted(named - set(NAMES)):
+        parser.error(f"no row {unknown[0]!r}; there are {', '.join(NAMES)}")
+    return arguments
+
+
+def by_row(number: type) -> Any:
+    """Return what reads ``5`` (all rows) or ``race=5,dream=6``, into a mapping in which "" stands for all."""
+
+    def read(text: str) -> dict[str, Any]:
+        parts = [part.rpartition("=") for part in text.split(",")]
+        return {name: number(value) for name, _, value in parts}
+
+    return read
+
+
+if __name__ == "__main__":
+    main()

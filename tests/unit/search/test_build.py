@@ -1,0 +1,293 @@
+"""Building: only what changed is embedded, nothing half-built is answered from, and wrong inputs are told."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from litebert.errors import DataError, UsageError
+from litebert.search import Index
+from litebert.search.chunks import ChunkSettings
+from tests.unit.search.conftest import ROWS
+from tests.unit.search.fakes import WordCounts
+
+
+def texts_of(place, query="wing", **options):
+    return {hit.id: hit.text for hit in Index.open(place, embedder=WordCounts()).search(query, top=100, **options)}
+
+
+def test_only_changes_are_embedded(place, write, build):
+    first, second, third = (WordCounts() for _ in range(3))
+    path = write(ROWS)
+    built = build(path, place, first)
+    assert (built.documents, built.chunks, built.added) == (5, 5, 5)
+    built = build(path, place, second)
+    assert (built.unchanged, built.added, built.changed, second.embedded) == (5, 0, 0, [])
+    changed = [{**ROWS[0], "text": "Birds flap."}, {**ROWS[1], "year": 1900}, *ROWS[2:4], {"id": "new", "text": "New."}]
+    write(changed)
+    built = build(path, place, third)
+    assert (built.unchanged, built.added, built.changed, built.removed) == (2, 1, 2, 0)
+    assert sorted(third.embedded) == sorted(["Birds flap.", ROWS[1]["text"], "New."])
+    assert texts_of(place)["wing"] == "Birds flap."
+    assert texts_of(place, mode="bm25", query="carries") == {}
+    assert set(texts_of(place, filter="year == 1900")) == {"boundary"}
+    assert "bare" in texts_of(place)  # not in the inputs any more, but nobody asked to remove it
+
+
+def test_what_vanished_goes_when_asked(place, write, build):
+    path = write(ROWS)
+    build(path, place)
+    write(ROWS[:3])
+    assert build(path, place, prune=True).removed == 2
+    assert set(texts_of(place)) == {"wing", "boundary", "bread"}
+
+
+def test_a_text_that_became_empty_goes(place, write, build):
+    path = write(ROWS)
+    build(path, place)
+    write([{**ROWS[0], "text": " "}, *ROWS[1:]])
+    built = build(path, place)
+    assert (built.removed, built.empty) == (1, 1)
+    assert "wing" not in texts_of(place)
+
+
+def test_new_metadata_fields_appear(place, write, build):
+    path = write(ROWS)
+    build(path, place)
+    write([*ROWS, {"id": "more", "text": "More.", "stars": 5, "year": "unknown"}])
+    build(path, place)
+    assert set(texts_of(place, filter="stars >= 4")) == {"more"}
+    assert set(texts_of(place, filter='year == "unknown" or year == 1958')) == {"more", "wing"}
+
+
+class Stops(WordCounts):
+    """Is interrupted after some texts."""
+
+    def __init__(self, after):
+        super().__init__()
+        self.after = after
+
+    def embed(self, texts):
+        if len(self.embedded) >= self.after:
+            raise KeyboardInterrupt
+        return super().embed(texts)
+
+
+def test_an_interrupted_first_build_answers_nothing_and_goes_on(place, write, build):
+    path = write(ROWS)
+    with pytest.raises(KeyboardInterrupt):
+        build(path, place, Stops(2), batch=1)
+    with pytest.raises(DataError, match="not complete"):
+        Index.open(place, embedder=WordCounts())
+    rest = WordCounts()
+    built = build(path, place, rest)
+    assert (built.unchanged, built.added, len(rest.embedded)) == (2, 3, 3)
+    assert set(texts_of(place)) == {row["id"] for row in ROWS}
+
+
+def test_an_interrupted_update_leaves_the_old_answers(tmp_path, write, build):
+    place = str(tmp_path / "index")
+    path = write(ROWS)
+    build(path, place)
+    before = texts_of(place)
+    write([{**row, "text": f"Changed {row['id']}."} for row in ROWS] + [{"id": "x", "text": "X.", "fresh": 1}])
+    with pytest.raises(KeyboardInterrupt):
+        build(path, place, Stops(3), batch=1)
+    assert texts_of(place) == before
+    assert texts_of(place, query="carries", mode="bm25") == {"wing": ROWS[0]["text"]}
+    build(path, place)
+    assert texts_of(place)["wing"] == "Changed wing."
+
+
+def test_what_was_interrupted_before_publishing_is_published(tmp_path, write, build, monkeypatch):
+    """All is written, and then the power goes: the next build has nothing to embed, but it must publish."""
+    place = str(tmp_path / "index")
+    path = write(ROWS)
+    build(path, place)
+    write([*ROWS, {"id": "late", "text": "Late."}])
+    from litebert.search.lance_store import LanceStore
+
+    with monkeypatch.context() as broken:
+        broken.setattr(LanceStore, "publish", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            build(path, place)
+    assert "late" not in texts_of(place)
+    assert build(path, place).unchanged == 6
+    assert "late" in texts_of(place)
+
+
+KILLED = """
+import os, signal, sys
+from litebert.search import build_index
+from tests.unit.search.fakes import WordCounts, word_offsets
+
+class Dies(WordCounts):
+    def embed(self, texts):
+        if len(self.embedded) >= 60:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().embed(texts)
+
+build_index([sys.argv[1]], sys.argv[2], Dies(), word_offsets, model="words", batch=20)
+"""
+
+
+def test_a_killed_build_loses_at_most_a_batch(tmp_path, write, build):
+    path = write([{"id": str(n), "text": f"Text number {n}."} for n in range(100)])
+    place = str(tmp_path / "index")
+    root = Path(__file__).parents[3]
+    died = subprocess.run(
+        [sys.executable, "-c", KILLED, path, place], cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, check=False
+    )
+    assert died.returncode == -signal.SIGKILL
+    rest = WordCounts()
+    built = build(path, place, rest)
+    assert (built.unchanged, len(rest.embedded), built.documents) == (60, 40, 100)
+    assert len(texts_of(place, query="number")) == 100
+
+
+def test_a_build_killed_before_it_said_what_it_is_starts_anew(tmp_path, write, build):
+    """The table is there and has vectors of another length, but nothing says so."""
+    place = tmp_path / "index"
+    build(write(ROWS), str(place), WordCounts(size=32))
+    (place / "index.json").unlink()
+    assert build(write(ROWS), str(place)).added == 5
+    assert set(texts_of(str(place))) == {row["id"] for row in ROWS}
+
+
+def test_two_writers_take_turns(tmp_path, write, build):
+    path = write(ROWS)
+    place = str(tmp_path / "index")
+
+    class Meddler(WordCounts):
+        def embed(self, texts):
+            with pytest.raises(UsageError, match="another process"):
+                build(path, place)
+            return super().embed(texts)
+
+    build(path, place, Meddler())
+
+
+def test_another_model_or_other_settings_are_refused(place, write, build):
+    path = write(ROWS)
+    build(path, place)
+    with pytest.raises(UsageError, match="was made with words"):
+        build(path, place, WordCounts(name="other"))
+    with pytest.raises(UsageError, match="chunks"):
+        build(path, place, chunks=ChunkSettings(tokens=50, overlap=0))
+    with pytest.raises(UsageError, match="language"):
+        build(path, place, language="German")
+    with pytest.raises(UsageError, match="kind"):
+        build(write([{"question": "q", "answer": "a"}], "faq.jsonl"), place, questions=True)
+
+
+def test_long_documents_have_chunks_with_offsets(place, write, build):
+    text = "\n\n".join(f"Paragraph {n} speaks of topic{n} at some length, so that it fills a chunk." for n in range(30))
+    build(write(text, "long.txt"), place, chunks=ChunkSettings(tokens=32, overlap=0))
+    index = Index.open(place, embedder=WordCounts())
+    hit = index.search("topic17", top=1)[0]
+    assert hit.id == "long.txt"
+    assert "topic17" in hit.text == text[hit.start : hit.end]
+    assert len(index.search("paragraph", top=100)) == index.count()[1] > 10
+    assert len(index.search("paragraph", top=100, per_document=True)) == 1
+
+
+def test_a_file_that_shrinks_leaves_no_parts_behind(place, write, build):
+    line = "All work and no play makes a dull boy of anyone. "
+    path = write(line * 45_000, "book.txt")  # over 2 MB: three parts
+    build(path, place, chunks=ChunkSettings(tokens=20_000, overlap=0))
+    assert set(texts_of(place)) == {"book.txt", "book.txt#2", "book.txt#3"}
+    write(line, "book.txt")
+    built = build(path, place)
+    assert (built.documents, built.removed) == (1, 2)
+    assert set(texts_of(place)) == {"book.txt"}
+
+
+def test_duplicate_identifiers(place, write, build):
+    path = write([*ROWS, {"id": "wing", "text": "Another."}])
+    with pytest.raises(DataError, match=r"'wing'.*line 1.*line 6"):
+        build(path, place)
+
+
+def test_folders_skip_what_is_no_text(tmp_path, write, build):
+    write("Plain text of a note.", "a.txt")
+    write("# Head\n\nMarkdown text.", "deep/b.md")
+    write("<html><body><nav>menu</nav><p>Page text.</p></body></html>", "c.html")
+    write('id,text,year\n7,"Row text, quoted.",1990\n', "d.csv")
+    write(bytes(range(256)) * 20, "binary.txt")
+    write("", "empty.txt")
+    write("secret", ".hidden/x.txt")
+    write(b"\x89PNG", "picture.png")
+    place = str(tmp_path / "index")
+    built = build(str(tmp_path / "input"), place)
+    assert set(texts_of(place)) == {"a.txt", "deep/b.md", "c.html", "7"}
+    assert set(texts_of(place, filter="year == 1990")) == {"7"}
+    assert any("no text: 1" in warning for warning in built.warnings)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("rows.jsonl", '{"title": "x", "txt": "y"}\n', "no column recognised as text"),
+        ("rows.jsonl", '{"text": "x"\n', "line 1"),
+        ("rows.csv", "text,a\nx,1\ny\n", "has 1 columns"),
+        ("empty.txt", "", "no text in any of"),
+        ("blank.jsonl", '{"text": " "}\n', "no text in any of"),
+        ("noise.xyz", "x", "tells no kind"),
+    ],
+)
+def test_wrong_inputs(tmp_path, write, build, name, content, message):
+    with pytest.raises(DataError, match=message):
+        build(write(content, name), str(tmp_path / "index"))
+
+
+def test_nothing_is_made_where_nothing_can_be_read(tmp_path, build):
+    (tmp_path / "empty").mkdir()
+    for given, message in (("empty", "holds no files"), ("missing", "there is no file or folder")):
+        with pytest.raises(DataError, match=message):
+            build(str(tmp_path / given), str(tmp_path / "index"))
+    assert not (tmp_path / "index").exists()
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path, write, build):
+    path = write(ROWS)
+    with pytest.raises(UsageError, match=r"is no index, and holds other files: rows\.jsonl"):
+        build(path, str(Path(path).parent))
+    with pytest.raises(UsageError, match="is a file"):
+        build(path, path)
+
+
+def test_two_files_of_one_name(tmp_path, write, build):
+    one, two = write("One.", "x/a.txt"), write("Two.", "y/a.txt")
+    with pytest.raises(DataError, match=r"would both be called 'a\.txt'"):
+        build([one, two], str(tmp_path / "index"))
+    assert build(str(tmp_path / "input"), str(tmp_path / "index")).documents == 2
+
+
+def test_without_the_libraries_the_extra_is_named(tmp_path, write):
+    code = textwrap.dedent("""
+        import sys
+        sys.modules["lancedb"] = sys.modules["qdrant_client"] = None
+        from litebert.errors import MachineError
+        from litebert.search import Index
+        for place in (sys.argv[1], "http://localhost:6333/x"):
+            try:
+                Index.open(place)
+            except MachineError as error:
+                print(error.exit_code, "litebert[search]" in str(error))
+    """)
+    found = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["5", "True", "5", "True"]
+
+
+def test_the_description_names_everything(tmp_path, write, build):
+    build(write(ROWS), str(tmp_path / "index"))
+    said = json.loads((tmp_path / "index" / "index.json").read_text())
+    assert (said["format"], said["state"], said["model"], said["fingerprint"], said["size"]) == (
+        1, "complete", "words", "words-64", 64,
+    )  # fmt: skip
+    assert said["fields"] == {"lang": ["text"], "year": ["number"], "open": ["flag"]}

@@ -1,0 +1,78 @@
+"""The filter grammar, what it refuses, and that both stores mean the same by it."""
+
+import pytest
+
+from litebert.errors import UsageError
+from litebert.search.filters import Both, Missing, Not, Test, parse_filter
+
+FIELDS = {"lang": ["text"], "year": ["number"], "open": ["flag"], "mixed": ["text", "number"], "a b": ["text"]}
+Test.__test__ = False
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [
+        ('lang == "en"', Test("lang", "==", "en")),
+        ("1958 < year", Test("year", ">", 1958)),
+        ("1950 < year <= 1960", Both((Test("year", ">", 1950), Test("year", "<=", 1960)), True)),
+        ("not open", Not(Test("open", "==", True))),
+        ("open == false", Test("open", "==", False)),
+        ('lang != "en"', Not(Test("lang", "==", "en"))),
+        ('lang not in ["en", "de"]', Not(Both((Test("lang", "==", "en"), Test("lang", "==", "de")), False))),
+        ("year is None", Missing("year")),
+        ("year is not None or mixed == -1.5", Both((Not(Missing("year")), Test("mixed", "==", -1.5)), False)),
+        ('field("a b") >= "x"', Test("a b", ">=", "x")),
+        ('source == "a.txt"', Test("source", "==", "a.txt")),
+    ],
+)
+def test_grammar(text, meaning):
+    assert parse_filter(text, FIELDS) == meaning
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('lnag == "en"', "Did you mean 'lang'"),
+        ("year == '1958'", "'year', which holds number, with '1958'"),
+        ("lang = 'en'", "'=' is written '=='"),
+        ("open AND year > 3", "'AND' is written 'and'"),
+        ("lang == en", "stands in quotation marks"),
+        ("year", "compares 'year'"),
+        ("open < True", "orders the yes/no"),
+        ("year in 3", "where a list"),
+        ("year > 1e999", "is expected"),
+        ("__import__('os').system('true')", "where a comparison is expected"),
+        ("[x for x in year]", "where a comparison is expected"),
+        ("lang == 'en' and", "cannot be read"),
+        ("", "cannot be read"),
+        ("not " * 200 + "open", "nested too deeply"),
+    ],
+)
+def test_what_is_refused_says_why(text, message):
+    with pytest.raises(UsageError) as caught:
+        parse_filter(text, FIELDS)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('lang == "en"', {"wing", "boundary", "bread"}),
+        ('lang != "en"', {"katze", "bare"}),
+        ("year >= 1962 and year < 2004", {"boundary"}),
+        ("year in [1958, 2004]", {"wing", "bread", "katze"}),
+        ("not (year > 1960)", {"wing", "bare"}),
+        ("year is None", {"bare"}),
+        ("open", {"wing"}),
+        ("open == false or lang is None", {"bread", "bare"}),
+        ('document in ["wing", "it\'s"]', {"wing"}),
+        ('source == "nowhere"', set()),
+    ],
+)
+@pytest.mark.parametrize("mode", ["dense", "hybrid"])
+def test_both_stores_filter_alike(index, text, expected, mode):
+    assert {hit.id for hit in index.search("anything", filter=text, mode=mode, top=50)} == expected
+
+
+def test_words_are_filtered_too(index):
+    assert [hit.id for hit in index.search("wing aircraft", filter="year > 1960", mode="bm25")] == ["boundary"]

@@ -1,0 +1,172 @@
+"""Answers: order, offsets, fusion, reranking; the same from a folder and from a server."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import litebert
+from litebert.errors import DataError, MachineError, UsageError
+from litebert.search import Index, reranker
+from litebert.search.index import fuse
+from litebert.search.store import Chunk, Found
+from tests.unit.search.conftest import ROWS
+from tests.unit.search.fakes import Engine, WordCounts, served
+
+
+def test_by_meaning_is_the_cosine(index):
+    hits = index.search("wing aircraft", mode="dense", top=5)
+    embedder = WordCounts()
+    query = embedder.embed(["wing aircraft"])[0]
+    cosines = {row["id"]: float(embedder.embed([row["text"]])[0] @ query) for row in ROWS}
+    assert {hit.id: pytest.approx(hit.score, abs=1e-4) for hit in hits} == cosines
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+def test_by_words_sees_stems_not_meaning(index):
+    assert [hit.id for hit in index.search("carry", mode="bm25")] == ["wing"]
+    assert [hit.id for hit in index.search("cat", mode="bm25")] == ["bare"]  # words of three letters are words
+    assert [hit.id for hit in index.search("schlaft", mode="bm25")] == ["katze"]  # accents do not count
+    assert index.search("zeppelin", mode="bm25") == []
+
+
+def test_a_rare_word_weighs_more(index):
+    assert [hit.id for hit in index.search("wing boundary", mode="bm25")] == ["boundary", "wing"]
+
+
+def test_hits_tell_where_they_are(index):
+    (hit,) = index.search("flour", top=1)
+    row = next(row for row in ROWS if row["id"] == "bread")
+    assert hit.text == row["text"][hit.start : hit.end] == row["text"]
+    assert hit.metadata == {"lang": "en", "year": 2004, "open": False}
+    assert hit.source.endswith("rows.jsonl")
+    assert set(hit.scores) == {"dense", "bm25"}
+    assert json.loads(json.dumps(hit.to_dict()))["id"] == "bread"
+
+
+def test_more_than_there_is_gives_what_there_is(index):
+    assert len(index.search("wing", mode="dense", top=1000)) == len(ROWS)
+
+
+def test_several_queries_and_an_empty_one(index):
+    first, empty, third = index.search(["flour", "  ", "Katze"], top=1)
+    assert (first[0].id, empty, third[0].id) == ("bread", [], "katze")
+
+
+def test_fusion_adds_reciprocal_ranks():
+    chunks = [Chunk(name, 0, name, 0, 1, "s") for name in "abc"]
+    dense = [Found(0.9, chunks[0]), Found(0.8, chunks[1])]
+    words = [Found(7.0, chunks[1]), Found(5.0, chunks[2])]
+    fused = fuse({"dense": dense, "bm25": words})
+    assert [hit.id for hit in fused] == ["b", "a", "c"]
+    assert fused[0].score == pytest.approx(1 / 62 + 1 / 61)
+    assert fused[0].scores == {"dense": 0.8, "bm25": 7.0}
+
+
+def test_reranking_decides_the_order_of_the_candidates(index):
+    pairs = []
+
+    def shortest_first(asked):
+        pairs.extend(asked)
+        return [-len(text) for _, text in asked]
+
+    hits = index.search("wing of an aircraft", rerank=shortest_first, mode="bm25")
+    assert [hit.id for hit in hits] == ["wing", "boundary"]
+    assert hits[0].score == hits[0].scores["rerank"] == -len(hits[0].text)
+    assert {query for query, _ in pairs} == {"wing of an aircraft"}
+    assert len(index.search("wing of an aircraft", rerank=shortest_first, candidates=1, top=1, mode="bm25")) == 1
+
+
+class _Pipeline:
+    def __init__(self, task, kind=None):
+        self.task, self.loaded = task, type("Loaded", (), {"task": type("Task", (), {"kind": kind})()})()
+
+    def __call__(self, pairs):
+        return [type("Answer", (), {"score": len(text)})() for _, text in pairs]
+
+
+def test_who_may_rerank():
+    assert reranker(_Pipeline("rerank"))([("q", "abc")]) == [3.0]
+    assert reranker(_Pipeline("classify", "regression"))([("q", "ab")]) == [2.0]
+    for task, kind in (("classify", "single"), ("qa", None)):
+        with pytest.raises(UsageError, match="scores no pairs"):
+            reranker(_Pipeline(task, kind))
+
+
+@pytest.mark.parametrize(("options", "message"), [({"mode": "bm52"}, "bm25"), ({"top": 0}, "at least 1")])
+def test_wrong_options(index, options, message):
+    with pytest.raises(UsageError) as caught:
+        index.search("wing", **options)
+    assert message in str(caught.value)
+
+
+def test_another_models_index(library):
+    with pytest.raises(UsageError, match="was made with words"):
+        Index.open(library["folder"].store.location, embedder=WordCounts(name="other"))
+    with pytest.raises(UsageError, match="64 numbers"):
+        Index.open(library["folder"].store.location, embedder=WordCounts(size=32))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"format": 99}', "format 99"),
+        ('{"format": 1}', "damaged"),
+        ("{", "cannot be read"),
+        ('{"format": 1, "model": "m", "fingerprint": "f", "size": 3, "state": "building"}', "not complete"),
+        (
+            '{"format": 1, "model": "m", "fingerprint": "f", "size": 3, "state": "complete", "version": 1}',
+            "cannot be used",
+        ),
+    ],
+)
+def test_what_is_no_index(tmp_path, text, message):
+    (tmp_path / "index.json").write_text(text)
+    with pytest.raises(DataError, match=message):
+        Index.open(str(tmp_path))
+
+
+def test_no_index_at_all(tmp_path, server):
+    for place in (tmp_path, tmp_path / "none", f"{server}/none"):
+        with pytest.raises(DataError, match="there is no index"):
+            Index.open(str(place))
+
+
+def test_no_server():
+    with pytest.raises(MachineError, match=r"http://127\.0\.0\.1:1/notes"):
+        Index.open("http://127.0.0.1:1/notes")
+    with pytest.raises(UsageError, match="names no collection"):
+        Index.open("http://127.0.0.1:1/")
+
+
+def test_a_server_with_a_key(monkeypatch):
+    with served(Engine(key="secret")) as address:
+        with pytest.raises(UsageError, match="refuses access"):
+            Index.open(f"{address}/notes")
+        monkeypatch.setenv("LITEBERT_SEARCH_API_KEY", "secret")
+        with pytest.raises(DataError, match="there is no index"):
+            Index.open(f"{address}/notes")
+
+
+def test_search_is_imported_when_it_is_used():
+    assert litebert.search.Index is Index
+    code = "import sys, litebert; litebert.search; print(any(m in sys.modules for m in ('torch', 'lancedb', 'qdrant_client')))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
+
+
+def test_approximate_search_finds_nearly_the_same(tmp_path, build):
+    rng = np.random.default_rng(0)
+    words = [f"word{n}" for n in range(200)]
+    rows = [{"id": str(n), "text": " ".join(rng.choice(words, 6))} for n in range(600)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    build(str(tmp_path / "rows.jsonl"), str(tmp_path / "index"), approximate_from=500)
+    index = Index.open(str(tmp_path / "index"), embedder=WordCounts())
+    assert any(found.columns == ["vector"] for found in index.store._table.list_indices())
+    same = 0
+    for row in rows[:20]:
+        exact = {hit.id for hit in index.search(row["text"], mode="dense", exact=True)}
+        same += len(exact & {hit.id for hit in index.search(row["text"], mode="dense")})
+    assert same >= 180
