@@ -58,30 +58,36 @@ def of_corpus(folder: Path, count: int, draw: random.Random) -> Iterator[str]:
                 break
 
 
-def of_pairs(data: Path) -> Iterator[str]:
-    def rows(path: Path) -> list[list[str]]:
-        with path.open(encoding="utf-8", newline="") as stream:
-            return list(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
+def rows(path: Path, header: bool = False) -> list[list[str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))[int(header) :]
 
-    for name in ("validation.tsv", "test.tsv"):
-        for row in rows(data / "snli" / name)[1:]:
-            yield from row[-3:-1]
-    for row in rows(data / "glue-stsb" / "original" / "sts-train.tsv"):
-        yield from row[5:7]
+
+def of_pairs(data: Path) -> Iterator[str]:
+    tables = [
+        (rows(data / "snli" / "validation.tsv", True), slice(-3, -1)),
+        (rows(data / "snli" / "test.tsv", True), slice(-3, -1)),
+        (rows(data / "glue-stsb" / "original" / "sts-train.tsv"), slice(5, 7)),
+        (rows(data / "scitail" / "dev.txt"), slice(0, 2)),
+        (rows(data / "scitail" / "test.txt"), slice(0, 2)),
+        (rows(data / "pawsx" / "dev-en.tsv"), slice(0, 2)),
+        (rows(data / "glue-qnli" / "dev.tsv", True), slice(1, 3)),
+        (rows(data / "glue-qnli" / "test.tsv", True), slice(1, 3)),
+    ]
+    for table, texts in tables:
+        for row in table:
+            yield from row[texts]
     for line in (data / "mnli-dev" / "dev.jsonl").read_text(encoding="utf-8").splitlines():
         pair = json.loads(line)
         yield from (pair["premise"], pair["hypothesis"])
-    for row in rows(data / "scitail" / "dev.txt") + rows(data / "scitail" / "test.txt"):
-        yield from row[:2]
-    for row in rows(data / "pawsx" / "dev-en.tsv"):
-        yield from row[:2]
-    for name in ("dev.tsv", "test.tsv"):
-        for row in rows(data / "glue-qnli" / name)[1:]:
-            yield from row[1:3]
-    for path in (data / "squad-v1.1").glob("train*.json"):
-        for article in json.loads(path.read_text(encoding="utf-8"))["data"]:
-            for paragraph in article["paragraphs"]:
-                yield from (question["question"] for question in paragraph["qas"])
+    yield from of_squad(data / "squad-v1.1")
+
+
+def of_squad(folder: Path) -> Iterator[str]:
+    for path in folder.glob("train*.json"):
+        articles = json.loads(path.read_text(encoding="utf-8"))["data"]
+        for paragraph in (paragraph for article in articles for paragraph in article["paragraphs"]):
+            yield from (question["question"] for question in paragraph["qas"])
 
 
 def main() -> None:
