@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from litebert.tasks.base import Task
-from litebert.tasks.records import Record
+from litebert.tasks.reading.records import Record
 
 Figures = dict[str, float]
 
@@ -94,8 +94,8 @@ def _classify(task: Any, train: Sequence[Record], test: Sequence[Record]) -> Bas
 
 def word_tags(record: Record) -> list[tuple[str, str]]:
     """Return each word of a text with its tag."""
-    from litebert.tasks.ner_data import words_of
-    from litebert.tasks.ner_tags import bio_tags
+    from litebert.tasks.ner.data import words_of
+    from litebert.tasks.ner.tags import bio_tags
 
     label: Any = record.label
     words = words_of(record.text, label)
@@ -107,7 +107,7 @@ def word_tags(record: Record) -> list[tuple[str, str]]:
 
 
 def _ner(task: Task, train: Sequence[Record], test: Sequence[Record]) -> Baselines:  # noqa: ARG001
-    from litebert.tasks.ner_tags import entities_of
+    from litebert.tasks.ner.tags import entities_of
 
     seen: dict[str, Counter[str]] = defaultdict(Counter)
     for record in train:
@@ -131,7 +131,7 @@ def _ner(task: Task, train: Sequence[Record], test: Sequence[Record]) -> Baselin
 
 
 def _qa(task: Any, train: Sequence[Record], test: Sequence[Record]) -> Baselines:  # noqa: ARG001 - nothing is learnt
-    from litebert.tasks.qa_metrics import normalised, scored
+    from litebert.tasks.qa.metrics import normalised, scored
     from litebert.text.sentences import split_sentences
 
     asked = [record for record in test if record.label is not None]
@@ -191,8 +191,8 @@ def cosines(train: Sequence[Record], test: Sequence[Record]) -> np.ndarray:
 
 
 def _rerank(task: Any, train: Sequence[Record], test: Sequence[Record]) -> Baselines:
-    from litebert.tasks.ranking import ranking_figures
-    from litebert.tasks.rerank_queries import by_query
+    from litebert.tasks.rerank.queries import by_query
+    from litebert.tasks.rerank.ranking import ranking_figures
 
     groups = [np.array(group) for group in by_query(test)]
     labels = np.array([float(str(r.label)) for r in test])

@@ -34,7 +34,7 @@ from litebert.search.lance_store import LanceStore
 from litebert.search.models import load_embedder, token_offsets
 from litebert.search.store import Chunk, StoredDocument
 from litebert.settings import shipped_folder
-from litebert.tasks.records import read_records
+from litebert.tasks.reading.records import read_records
 from litebert.text import AlbertTokenizer
 from litebert.train.run_folder import environment
 

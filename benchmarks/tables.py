@@ -216,6 +216,25 @@ def tasks_table(data: dict) -> list[str]:
     return [*lines, *(["\nLeft out:\n", *left_out] if left_out else [])]
 
 
+def embeddings() -> list[str]:
+    data = read("embeddings")
+    sets = list(next(iter(data["rows"].values()))["whole"])
+    lines = [
+        "\n## Sentence vectors\n",
+        f"`{data['command']}`, Spearman's correlation with human similarities. {machine(data['environment'])}.\n",
+        f"| vectors by | form | {' | '.join(sets)} |",
+        "|---|---|" + "---|" * len(sets),
+    ]
+    for name, forms in data["rows"].items():
+        lines += [f"| {name} | {form} | {' | '.join(f'{row[s]:.3f}' for s in sets)} |" for form, row in forms.items()]
+    lines += [
+        "\nTexts a second, in turn, the sentences of STS-B's dev split:\n",
+        "| program | texts a second |",
+        "|---|---|",
+    ]
+    return [*lines, *(f"| {label} | {value:,.0f} |" for label, value in data["texts_a_second"].items())]
+
+
 def search() -> list[str]:
     data = read("search")
     lines = ["\n## Search\n"]
@@ -251,7 +270,7 @@ def search() -> list[str]:
 
 SECTIONS = {
     "inference": inference, "forward": forward, "tokenizer": tokenizer, "pretraining": pretraining, "corpus": corpus,
-    "checkpoint": checkpoint, "tasks": tasks, "search": search, "glue_random": glue, "demo": demo,
+    "checkpoint": checkpoint, "tasks": tasks, "embeddings": embeddings, "search": search, "glue_random": glue, "demo": demo,
 }  # fmt: skip
 """By the name of the file of results; what was not measured is left out."""
 

@@ -32,7 +32,7 @@ from litebert.errors import LitebertError
 from litebert.files import write_json, write_text
 from litebert.settings import read_recipe
 from litebert.tasks.datasets import read_splits
-from litebert.tasks.official import OFFICIAL
+from litebert.tasks.official.table import OFFICIAL
 from litebert.train.run_folder import environment
 
 RESULT, TABLE = RESULTS / "tasks.json", RESULTS / "tasks.md"

@@ -17,7 +17,7 @@ from litebert.inference.engine.encoder import PackedEncoder
 from litebert.inference.engine.int8 import has_int8
 from litebert.inference.loading import mean_applications
 from litebert.tasks.model_folder import load_task_model, save_task_model
-from litebert.tasks.records import Record
+from litebert.tasks.reading.records import Record
 from litebert.train import precision
 
 TEXTS = ["a great film", "", "it was awful, poor and sad", "we saw it " * 60, "fine", "so so, but good in parts"]

@@ -199,9 +199,9 @@ def test_a_full_disk_is_said_and_the_last_checkpoint_is_whole(call, arguments, u
 def test_pairs_and_single_texts_are_not_mixed(tmp_path):
     """A model that compares two texts refuses one, and the other way round."""
     from litebert.errors import DataError
-    from litebert.tasks.classify import ClassifyTask
+    from litebert.tasks.classify.task import ClassifyTask
     from litebert.tasks.examples import TextSettings, WindowCount
-    from litebert.tasks.records import Record
+    from litebert.tasks.reading.records import Record
     from litebert.text import AlbertTokenizer
 
     pairs = ClassifyTask.from_records([Record("a", "b", "x"), Record("c", "d", "y")], {})

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from litebert.tasks.glue import GLUE
+from litebert.tasks.official.glue import GLUE
 
 LABELS = {"binary": ["0", "1"], "entailment": ["entailment", "not_entailment"]}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from litebert.tasks.demo import DATA
-from litebert.tasks.records import read_records
+from litebert.tasks.reading.records import read_records
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 

@@ -8,7 +8,7 @@ import click
 
 from litebert.cli.output import common_options, print_result, say
 
-NOT_MEASURING = ("bundle", "tables")
+NOT_MEASURING = ("bundle", "bundle_embed", "tables")
 """Programs beside the benchmarks that only write."""
 
 

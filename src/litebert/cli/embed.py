@@ -58,8 +58,8 @@ def command(
     from litebert.inference.loading import load
     from litebert.tasks.base import Task
     from litebert.tasks.datasets import in_file
-    from litebert.tasks.embed import NUMBER_TYPES
-    from litebert.tasks.records import STDIN, parse_columns
+    from litebert.tasks.embed.task import NUMBER_TYPES
+    from litebert.tasks.reading.records import STDIN, parse_columns
 
     if number_type not in NUMBER_TYPES:
         raise UsageError(f"unknown number type {number_type!r}", hint=nearest(number_type, NUMBER_TYPES))

@@ -57,9 +57,9 @@ def command(
     from litebert.errors import UsageError
     from litebert.inference.loading import load, mean_applications
     from litebert.inference.stream import computing
-    from litebert.tasks.benchmarks import ENGINE, BenchmarkCall, known_benchmark, run_benchmark
     from litebert.tasks.evaluate import evaluate
     from litebert.tasks.model_folder import TaskModel
+    from litebert.tasks.official.pretrained import ENGINE, BenchmarkCall, known_benchmark, run_benchmark
     from litebert.train.devices import choose_device
 
     of_pretrained = benchmark is not None and known_benchmark(benchmark)

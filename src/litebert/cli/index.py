@@ -62,7 +62,7 @@ def command(
     from litebert.search.location import open_store
     from litebert.search.models import load_embedder
     from litebert.settings import build_settings
-    from litebert.tasks.columns import parse_columns
+    from litebert.tasks.reading.columns import parse_columns
     from litebert.train.interrupts import stop_signals
 
     encoding = build_settings(TextSettings, {"encoding": encoding}).encoding

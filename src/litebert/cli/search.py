@@ -99,8 +99,8 @@ class _Asking:
 
 
 def _stream(asking: _Asking, path: str, columns: str | None, kind: str | None) -> None:
-    from litebert.tasks.columns import parse_columns
-    from litebert.tasks.records import Record, iter_records
+    from litebert.tasks.reading.columns import parse_columns
+    from litebert.tasks.reading.records import Record, iter_records
 
     warnings: list[str] = []
     records = iter_records(

@@ -11,9 +11,9 @@ import numpy as np
 from litebert.config import AlbertConfig
 from litebert.errors import UsageError
 from litebert.inference.pipeline import Pipeline
-from litebert.tasks.embed import Embedding, EmbedTask, NumberType
+from litebert.tasks.embed.task import Embedding, EmbedTask, NumberType
 from litebert.tasks.model_folder import TaskModel
-from litebert.tasks.records import Record
+from litebert.tasks.reading.records import Record
 
 
 class Embedder:

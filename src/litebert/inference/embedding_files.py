@@ -13,7 +13,7 @@ import torch
 
 from litebert import files
 from litebert.errors import DataError, MachineError, UsageError
-from litebert.tasks.records import Record
+from litebert.tasks.reading.records import Record
 from litebert.train.precision import uses_bfloat16
 
 CHUNK = 4096

@@ -24,13 +24,13 @@ from litebert.inference.attribution import Integral, ScoreFunction, integrated_g
 from litebert.inference.token_spans import Place, spans_of
 from litebert.settings import Settings
 from litebert.tasks.base import Answer, predict_outputs
-from litebert.tasks.classify import Classification, ClassifyTask
+from litebert.tasks.classify.task import Classification, ClassifyTask
 from litebert.tasks.examples import Batch, Example, WindowCount, collate
 from litebert.tasks.model_folder import TaskModel, load_model
-from litebert.tasks.ner import Entities, NerTask, TextWords
-from litebert.tasks.qa import QaTask, SpanAnswer
-from litebert.tasks.qa_windows import Passage
-from litebert.tasks.records import Record, trimmed_span
+from litebert.tasks.ner.task import Entities, NerTask, TextWords
+from litebert.tasks.qa.task import QaTask, SpanAnswer
+from litebert.tasks.qa.windows import Passage
+from litebert.tasks.reading.records import Record, trimmed_span
 from litebert.train.devices import choose_device
 
 EXPLAINED = (ClassifyTask.name, NerTask.name, QaTask.name)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from litebert.inference.explain import Explanation, Reason
 from litebert.report.marked_text import marked_text
 from litebert.report.page import Block, Report, Section, note, paragraph, subheading
-from litebert.tasks.classify import Classification
-from litebert.tasks.qa import SpanAnswer
-from litebert.tasks.records import Record
+from litebert.tasks.classify.task import Classification
+from litebert.tasks.qa.task import SpanAnswer
+from litebert.tasks.reading.records import Record
 
 
 def explanation_page(found: Sequence[Explanation], *, model: str) -> Report:

@@ -14,10 +14,10 @@ from litebert.inference.settings import EngineSettings
 from litebert.inference.stream import computing, windows_of
 from litebert.settings import build_settings
 from litebert.tasks.base import Answer, Passes
-from litebert.tasks.documents import of_sentences
 from litebert.tasks.model_folder import TaskModel
-from litebert.tasks.records import Record
-from litebert.tasks.rerank import Ranked, RerankTask, ranked
+from litebert.tasks.reading.documents import of_sentences
+from litebert.tasks.reading.records import Record
+from litebert.tasks.rerank.task import Ranked, RerankTask, ranked
 from litebert.tasks.zero_shot import ZeroShotModel
 
 Input = str | tuple[str, str] | Mapping[str, Any]

@@ -10,11 +10,11 @@ from litebert.errors import UsageError
 from litebert.inference.explain import Explainer, ExplainOptions, Explanation
 from litebert.inference.pipeline import Pipeline
 from litebert.tasks.datasets import in_file
-from litebert.tasks.fill_mask import FillMaskTask
-from litebert.tasks.glue_data import available_splits, read_glue
-from litebert.tasks.glue_submission import write_submission
-from litebert.tasks.official import glue_task
-from litebert.tasks.records import STDIN, parse_columns
+from litebert.tasks.fill_mask.task import FillMaskTask
+from litebert.tasks.official.glue_data import available_splits, read_glue
+from litebert.tasks.official.glue_submission import write_submission
+from litebert.tasks.official.table import glue_task
+from litebert.tasks.reading.records import STDIN, parse_columns
 
 
 def predict_benchmark(pipeline: Pipeline, name: str, data: str, output: str | Path) -> list[Path]:

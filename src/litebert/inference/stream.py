@@ -12,7 +12,7 @@ import torch
 
 from litebert.tasks.base import Answer, Passes
 from litebert.tasks.model_folder import TaskModel
-from litebert.tasks.records import Record
+from litebert.tasks.reading.records import Record
 from litebert.tasks.zero_shot import ZeroShotModel
 
 Work = Callable[[Passes], list[Answer]]

@@ -9,7 +9,7 @@ from itertools import islice
 from litebert.config import AlbertConfig
 from litebert.inference.engine.calibration import TokenBatch
 from litebert.tasks.examples import Example, TextSettings, WindowCount, encode_records, inference_batches
-from litebert.tasks.records import iter_records, parse_columns
+from litebert.tasks.reading.records import iter_records, parse_columns
 from litebert.text import AlbertTokenizer
 
 RECORDS = 512

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from litebert.tasks.classify import ClassifyTask
+from litebert.tasks.classify.task import ClassifyTask
 from litebert.tasks.examples import Example, TextSettings
-from litebert.tasks.ner import NerTask
-from litebert.tasks.qa_windows import Passage
-from litebert.tasks.records import Record
+from litebert.tasks.ner.task import NerTask
+from litebert.tasks.qa.windows import Passage
+from litebert.tasks.reading.records import Record
 from litebert.text import AlbertTokenizer, Encoding
 from litebert.text.windows import windows
 

@@ -332,7 +332,7 @@ class AlbertForSentenceEmbedding(WithEncoder):
 
 
 class AlbertForVectorClassification(AlbertForSentenceEmbedding):
-    """A classifier on the sentence vector, which it reads at the scale of a hidden state (``tasks/few_shot.py``)."""
+    """A classifier on the sentence vector, which it reads at the scale of a hidden state (``tasks/classify/few_shot.py``)."""
 
     def __init__(self, config: AlbertConfig, *, attention: str = "sdpa") -> None:
         super().__init__(config, attention=attention)

@@ -25,7 +25,7 @@ from litebert.search.filters import BUILT_IN, Kind, Value, kind_of
 from litebert.search.location import open_store
 from litebert.search.models import Offsets, TextEmbedder, lasting_name
 from litebert.search.store import LANGUAGES, Chunk, Store, StoredDocument
-from litebert.tasks.columns import Columns
+from litebert.tasks.reading.columns import Columns
 
 APPROXIMATE_FROM = 100_000
 """Chunks from which an index for approximate search is built; below, every vector is compared."""

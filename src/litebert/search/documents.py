@@ -23,9 +23,9 @@ from litebert.corpus.reading.documents import ReadSettings
 from litebert.corpus.reading.inputs import InputFile, Kind, kind_of
 from litebert.corpus.reading.readers import Span, read_texts
 from litebert.errors import DataError, UsageError, nearest
-from litebert.tasks.columns import Columns
-from litebert.tasks.records import iter_records
-from litebert.tasks.rows import open_table
+from litebert.tasks.reading.columns import Columns
+from litebert.tasks.reading.records import iter_records
+from litebert.tasks.reading.rows import open_table
 
 TEXTS = ("text", "content", "body", "passage", "document", "article", "abstract", "sentence", "description")
 QUESTIONS, ANSWERS = ("question", "query", "faq", "title"), ("answer", "response", "reply", "solution")

@@ -20,7 +20,7 @@ from litebert.checkpoint.pretrained import Pretrained
 from litebert.checkpoint.source import Source
 from litebert.errors import UsageError
 from litebert.tasks.examples import Batch, Example, TextSettings, WindowCount, inference_batches
-from litebert.tasks.records import Columns, Record, iter_records
+from litebert.tasks.reading.records import Columns, Record, iter_records
 from litebert.text import AlbertTokenizer
 from litebert.train.evaluation import Evaluation
 from litebert.train.loop import Objective

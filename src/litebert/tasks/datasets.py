@@ -13,8 +13,8 @@ import numpy as np
 
 from litebert.errors import DataError, UsageError, nearest
 from litebert.tasks.base import Task
-from litebert.tasks.official import OFFICIAL, benchmark_names, official_data
-from litebert.tasks.records import Record, content_hash, parse_columns
+from litebert.tasks.official.table import OFFICIAL, benchmark_names, official_data
+from litebert.tasks.reading.records import Record, content_hash, parse_columns
 from litebert.tasks.registry import TASKS, task_class
 
 

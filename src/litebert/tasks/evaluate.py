@@ -12,8 +12,8 @@ from litebert.tasks.base import Passes, Score, Task, predict_outputs
 from litebert.tasks.datasets import in_file
 from litebert.tasks.examples import WindowCount, unknown_pieces
 from litebert.tasks.model_folder import TaskModel
-from litebert.tasks.official import official_data
-from litebert.tasks.records import Record, parse_columns
+from litebert.tasks.official.table import official_data
+from litebert.tasks.reading.records import Record, parse_columns
 from litebert.tasks.registry import task_class
 
 

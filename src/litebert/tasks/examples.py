@@ -18,7 +18,7 @@ from torch import Tensor
 from litebert.errors import DataError
 from litebert.model.heads import IGNORED
 from litebert.settings import Settings
-from litebert.tasks.records import Record
+from litebert.tasks.reading.records import Record
 from litebert.text import AlbertTokenizer, Encoding
 
 Batch = dict[str, Tensor]

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from litebert.errors import DataError, RunError
 from litebert.report.charts import CalibrationBin
-from litebert.tasks.glue import GlueTask, glue_task
+from litebert.tasks.official.glue import GlueTask, glue_task
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -26,7 +26,7 @@ from litebert.errors import CheckpointError, ConfigError, UsageError, nearest
 from litebert.settings import build_settings
 from litebert.tasks.base import Answer, Passes, Task, predict_outputs
 from litebert.tasks.examples import Example, TextSettings, WindowCount, unknown_pieces
-from litebert.tasks.records import Record, content_hash
+from litebert.tasks.reading.records import Record, content_hash
 from litebert.tasks.registry import TASKS, ZERO_SHOT, asked_as_it_is, task_class, task_from_info, task_name
 from litebert.tasks.zero_shot import ZeroShotModel, zero_shot_from_source
 from litebert.text import AlbertTokenizer as Tokenizer

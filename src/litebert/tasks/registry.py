@@ -7,19 +7,19 @@ from typing import Any
 
 from litebert.errors import ConfigError, UsageError, nearest
 from litebert.tasks.base import Task
-from litebert.tasks.choice import ChoiceTask
-from litebert.tasks.classify import ClassifyTask
-from litebert.tasks.coherence import CoherenceTask
-from litebert.tasks.embed import EmbedTask
-from litebert.tasks.few_shot import FewShotTask
-from litebert.tasks.fill_mask import FillMaskTask
-from litebert.tasks.ner import NerTask
-from litebert.tasks.qa import QaTask
-from litebert.tasks.rerank import RerankTask
-from litebert.tasks.summarize import SummarizeTask
-from litebert.tasks.summarize_graph import GraphSummarizeTask
+from litebert.tasks.choice.task import ChoiceTask
+from litebert.tasks.classify.few_shot import FewShotTask
+from litebert.tasks.classify.task import ClassifyTask
+from litebert.tasks.classify.zero_shot_labels import LabelsTask
+from litebert.tasks.coherence.task import CoherenceTask
+from litebert.tasks.embed.task import EmbedTask
+from litebert.tasks.fill_mask.task import FillMaskTask
+from litebert.tasks.ner.task import NerTask
+from litebert.tasks.qa.task import QaTask
+from litebert.tasks.rerank.task import RerankTask
+from litebert.tasks.summarize.graph import GraphSummarizeTask
+from litebert.tasks.summarize.task import SummarizeTask
 from litebert.tasks.zero_shot import ZeroShotTask
-from litebert.tasks.zero_shot_labels import LabelsTask
 
 TASKS: Mapping[str, type[Task]] = {
     t.name: t

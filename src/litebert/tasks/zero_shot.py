@@ -23,7 +23,7 @@ from litebert.model.albert import AlbertModel
 from litebert.settings import build_settings
 from litebert.tasks.base import Answer, Passes, Task
 from litebert.tasks.examples import Batch, Example, TextSettings, inference_batches
-from litebert.tasks.records import Columns, Record
+from litebert.tasks.reading.records import Columns, Record
 from litebert.text import AlbertTokenizer as Tokenizer
 
 logger = logging.getLogger("litebert")

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from litebert.errors import DataError
-from litebert.tasks.choice import ChoiceTask
-from litebert.tasks.classify import ClassifyTask
-from litebert.tasks.embed import EmbedTask
-from litebert.tasks.ner import NerTask
-from litebert.tasks.ner_data import Span, Tagged
-from litebert.tasks.qa import QaTask
-from litebert.tasks.qa_data import Gold
-from litebert.tasks.records import Record
-from litebert.tasks.rerank import RerankTask
+from litebert.tasks.choice.task import ChoiceTask
+from litebert.tasks.classify.task import ClassifyTask
+from litebert.tasks.embed.task import EmbedTask
+from litebert.tasks.ner.data import Span, Tagged
+from litebert.tasks.ner.task import NerTask
+from litebert.tasks.qa.data import Gold
+from litebert.tasks.qa.task import QaTask
+from litebert.tasks.reading.records import Record
+from litebert.tasks.rerank.task import RerankTask
 
 PROGRAMS = Path(__file__).parents[3] / "benchmarks"
 NAMES = ("tasks", "baselines", "tables", "command_line", "results_folder")
@@ -277,7 +277,7 @@ def test_a_missing_embedder_is_a_word(programs, tmp_path, monkeypatch):
 def test_every_row_names_what_exists(programs):
     """Recipes and benchmarks; a row of a benchmark that is not built would be left out for ever."""
     from litebert.settings import read_recipe
-    from litebert.tasks.official import OFFICIAL
+    from litebert.tasks.official.table import OFFICIAL
 
     tasks = programs[0]
     for row in tasks.FINETUNED:

@@ -11,7 +11,7 @@ from litebert.inference.engine import budget
 from litebert.inference.engine.accelerate import accelerate
 from litebert.inference.engine.budget import DepthCurve
 from litebert.inference.engine.early_exit import EarlyExit
-from litebert.tasks.classify import ClassifyTask
+from litebert.tasks.classify.task import ClassifyTask
 from litebert.tasks.elastic import ElasticObjective, logits_by_depth
 
 from .test_engine import batch, config, noisy

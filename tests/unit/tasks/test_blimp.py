@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from litebert.errors import DataError, UsageError
-from litebert.tasks import blimp
-from litebert.tasks.benchmarks import BENCHMARKS, BenchmarkCall, known_benchmark, run_benchmark
-from litebert.tasks.blimp import BlimpScore, Paradigm, ParadigmScore, read_blimp, score_blimp
+from litebert.tasks.official import blimp
+from litebert.tasks.official.blimp import BlimpScore, Paradigm, ParadigmScore, read_blimp, score_blimp
+from litebert.tasks.official.pretrained import BENCHMARKS, BenchmarkCall, known_benchmark, run_benchmark
 from litebert.text import AlbertTokenizer
 
 

@@ -11,11 +11,11 @@ from litebert.config import AlbertConfig
 from litebert.errors import ConfigError, DataError
 from litebert.model.heads import AlbertForMultipleChoice
 from litebert.tasks.base import predict_outputs
-from litebert.tasks.choice import ChoiceTask
-from litebert.tasks.choice_data import read_choices
+from litebert.tasks.choice.data import read_choices
+from litebert.tasks.choice.task import ChoiceTask
 from litebert.tasks.examples import TextSettings, WindowCount, collate
-from litebert.tasks.official import OFFICIAL
-from litebert.tasks.records import Record
+from litebert.tasks.official.table import OFFICIAL
+from litebert.tasks.reading.records import Record
 from litebert.text import AlbertTokenizer
 
 RACE = {

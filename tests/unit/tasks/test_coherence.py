@@ -8,14 +8,14 @@ import torch
 
 import litebert
 from litebert.errors import ConfigError, DataError
-from litebert.tasks import coherence
 from litebert.tasks.base import Passes
-from litebert.tasks.coherence import _encode, split_in_two
-from litebert.tasks.coherence_drift import depths
-from litebert.tasks.coherence_order import _improved, best_order, worth
-from litebert.tasks.documents import of_sentences
+from litebert.tasks.coherence import task as coherence
+from litebert.tasks.coherence.drift import depths
+from litebert.tasks.coherence.order import _improved, best_order, worth
+from litebert.tasks.coherence.task import _encode, split_in_two
 from litebert.tasks.model_folder import load_zero_shot
-from litebert.tasks.records import Record
+from litebert.tasks.reading.documents import of_sentences
+from litebert.tasks.reading.records import Record
 from litebert.text import AlbertTokenizer
 
 PAIRS = [

@@ -8,8 +8,8 @@ import torch
 
 from litebert.errors import ConfigError
 from litebert.inference.export.example import _sequence
-from litebert.tasks.classify import ClassifyTask
-from litebert.tasks.records import Record
+from litebert.tasks.classify.task import ClassifyTask
+from litebert.tasks.reading.records import Record
 
 TWO, THREE = ("ham", "spam"), ("hate", "rude", "fine")
 

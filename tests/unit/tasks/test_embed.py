@@ -11,12 +11,12 @@ from pyarrow import parquet
 
 import litebert
 from litebert.errors import CheckpointError, ConfigError, DataError, UsageError
-from litebert.tasks.embed import Embedding, EmbedTask, Similarity, quantised
-from litebert.tasks.embed_data import Positive, TeacherVector, inferences, read_embedding_records
-from litebert.tasks.embed_losses import contrastive, cut, over_sizes, similarity_error, teacher_error
-from litebert.tasks.embed_scores import score_positives, score_similarities, score_teacher
+from litebert.tasks.embed.data import Positive, TeacherVector, inferences, read_embedding_records
+from litebert.tasks.embed.losses import contrastive, cut, over_sizes, similarity_error, teacher_error
+from litebert.tasks.embed.scores import score_positives, score_similarities, score_teacher
+from litebert.tasks.embed.task import Embedding, EmbedTask, Similarity, quantised
 from litebert.tasks.examples import TextSettings, WindowCount, collate
-from litebert.tasks.records import Record
+from litebert.tasks.reading.records import Record
 from litebert.text import AlbertTokenizer
 
 
@@ -275,8 +275,8 @@ class TestFolder:
 
     def test_tasks_without_training_see_the_same_vectors(self, pretrained):
         from litebert.tasks.base import Passes
+        from litebert.tasks.embed.vectors import sentence_vectors
         from litebert.tasks.model_folder import load_zero_shot
-        from litebert.tasks.sentence_vectors import sentence_vectors
 
         texts = ["a few words", "a long text of the old house near the river " * 9, ""]
         found = sentence_vectors(load_zero_shot(pretrained, "summarize"), texts, Passes(tokens=64))

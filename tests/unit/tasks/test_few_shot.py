@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 
 from litebert.errors import ConfigError, DataError
-from litebert.tasks.embed_losses import contrastive
+from litebert.tasks.classify.few_shot import FewShotTask
+from litebert.tasks.embed.losses import contrastive
 from litebert.tasks.examples import TextSettings, WindowCount, collate
-from litebert.tasks.few_shot import FewShotTask
-from litebert.tasks.records import Record
+from litebert.tasks.reading.records import Record
 from litebert.text import AlbertTokenizer
 
 WORDS = ["ship", "sea", "bread", "soup", "candle", "lamp", "horse", "dog", "door", "window"]

@@ -5,9 +5,9 @@ import torch
 
 from litebert.errors import ConfigError, DataError, UsageError
 from litebert.tasks.base import Passes
-from litebert.tasks.fill_mask import Filling, Fillings, _encode, _start, target_ids
+from litebert.tasks.fill_mask.task import Filling, Fillings, _encode, _start, target_ids
 from litebert.tasks.model_folder import load_zero_shot
-from litebert.tasks.records import Record
+from litebert.tasks.reading.records import Record
 from litebert.text import AlbertTokenizer
 from tests.pretrained_folders import pretrained_folder
 

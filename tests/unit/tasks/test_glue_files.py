@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from litebert.errors import DataError, UsageError
-from litebert.tasks.glue import GLUE, glue_task
-from litebert.tasks.glue_data import available_splits, glue_files, read_glue, task_folder
-from litebert.tasks.glue_submission import submission_name, write_submission
-from litebert.tasks.records import Record
+from litebert.tasks.official.glue import GLUE, glue_task
+from litebert.tasks.official.glue_data import available_splits, glue_files, read_glue, task_folder
+from litebert.tasks.official.glue_submission import submission_name, write_submission
+from litebert.tasks.reading.records import Record
 
 NINE = {"cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"}
 MSR_HEADER = "\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String\n"

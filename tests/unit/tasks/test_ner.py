@@ -10,10 +10,10 @@ import torch
 from litebert.errors import ConfigError, DataError
 from litebert.model.heads import IGNORED
 from litebert.tasks.examples import TextSettings, WindowCount, collate
-from litebert.tasks.ner import NerTask, first_tokens
-from litebert.tasks.ner_data import Span, Tagged, has_words, iter_tagged, read_tagged, words_of
-from litebert.tasks.ner_tags import bio_tags, entities_of, parsed_tag
-from litebert.tasks.records import Record
+from litebert.tasks.ner.data import Span, Tagged, has_words, iter_tagged, read_tagged, words_of
+from litebert.tasks.ner.tags import bio_tags, entities_of, parsed_tag
+from litebert.tasks.ner.task import NerTask, first_tokens
+from litebert.tasks.reading.records import Record
 from litebert.text import AlbertTokenizer
 
 TEXT = "Peter Blackburn lives in Brussels, near the U.S. embassy."

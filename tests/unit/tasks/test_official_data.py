@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from litebert.errors import UsageError
-from litebert.tasks.official import OFFICIAL, benchmark_names, glue_task, official_data
-from litebert.tasks.qa_metrics import scored
+from litebert.tasks.official.table import OFFICIAL, benchmark_names, glue_task, official_data
+from litebert.tasks.qa.metrics import scored
 
 DATA = Path(os.environ.get("LITEBERT_DATA", "/nowhere"))
 needs_data = pytest.mark.skipif(

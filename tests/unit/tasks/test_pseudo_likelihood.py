@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from litebert.errors import DataError, UsageError
+from litebert.tasks.fill_mask.pseudo_likelihood import VARIANTS, pseudo_log_likelihoods, word_units
 from litebert.tasks.model_folder import load_zero_shot
-from litebert.tasks.pseudo_likelihood import VARIANTS, pseudo_log_likelihoods, word_units
 from litebert.text import AlbertTokenizer
 
 SENTENCES = [
@@ -98,7 +98,7 @@ def test_batches_do_not_change_scores(tokens, loaded, scores):
 
 
 def test_chunks_do_not_change_scores(loaded, scores, monkeypatch):
-    monkeypatch.setattr("litebert.tasks.pseudo_likelihood._CHUNK", 2)
+    monkeypatch.setattr("litebert.tasks.fill_mask.pseudo_likelihood._CHUNK", 2)
     done = []
     found = pseudo_log_likelihoods(
         loaded.model, loaded.tokenizer, SENTENCES, variants=["original"], progress=done.append

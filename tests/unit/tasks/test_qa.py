@@ -13,11 +13,11 @@ import torch
 from litebert.errors import ConfigError, DataError
 from litebert.tasks.datasets import hold_out
 from litebert.tasks.examples import TextSettings, WindowCount
-from litebert.tasks.qa import ConditionalQaTask, QaTask
-from litebert.tasks.qa_data import Gold, located, read_questions
-from litebert.tasks.qa_metrics import best_threshold, scored
-from litebert.tasks.qa_windows import best_conditional_spans, best_spans, encode_questions, with_targets
-from litebert.tasks.records import Record, parse_columns
+from litebert.tasks.qa.data import Gold, located, read_questions
+from litebert.tasks.qa.metrics import best_threshold, scored
+from litebert.tasks.qa.task import ConditionalQaTask, QaTask
+from litebert.tasks.qa.windows import best_conditional_spans, best_spans, encode_questions, with_targets
+from litebert.tasks.reading.records import Record, parse_columns
 from litebert.text import AlbertTokenizer
 
 CONTEXT = "The Norman dynasty had a major political impact. Normans came from Denmark, Iceland and Norway in the 10th century."

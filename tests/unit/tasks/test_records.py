@@ -19,7 +19,7 @@ import pytest
 from pyarrow import parquet
 
 from litebert.errors import DataError, MachineError, UsageError
-from litebert.tasks.records import Columns, Record, content_hash, iter_records, parse_columns, read_records
+from litebert.tasks.reading.records import Columns, Record, content_hash, iter_records, parse_columns, read_records
 
 ROWS = [('Good, "really" good.', "fine", "pos"), ("naïve 文字 \U0001f600", "no\u2028break", "neg")]
 
@@ -426,7 +426,7 @@ def test_content_hash(tmp_path: Path) -> None:
 def test_reading_text_needs_no_heavy_import(tmp_path: Path) -> None:
     path = write(tmp_path / "data.csv", as_csv())
     code = (
-        "import sys; from litebert.tasks.records import read_records; import litebert.tasks.glue; "
+        "import sys; from litebert.tasks.reading.records import read_records; import litebert.tasks.official.glue; "
         f"read_records({str(path)!r}); "
         "print([m for m in ('torch', 'numpy', 'pyarrow', 'sklearn', 'scipy') if m in sys.modules])"
     )

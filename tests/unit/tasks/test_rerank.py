@@ -14,17 +14,17 @@ import torch
 from litebert.config import AlbertConfig
 from litebert.errors import ConfigError, DataError, MachineError, UsageError
 from litebert.model.heads import AlbertForSequenceClassification
-from litebert.tasks import ranking
 from litebert.tasks.base import predict_outputs
 from litebert.tasks.datasets import hold_out, read_splits
 from litebert.tasks.examples import TextSettings, WindowCount, collate
-from litebert.tasks.official import OFFICIAL
-from litebert.tasks.ranking import random_average_precision, ranking_figures
-from litebert.tasks.records import Record, parse_columns
-from litebert.tasks.rerank import Relevance, RerankTask, ranked
-from litebert.tasks.rerank_data import UNORDERED, iter_pairs, read_pairs
-from litebert.tasks.rerank_queries import counted
-from litebert.tasks.rerank_scoring import score_pairs
+from litebert.tasks.official.table import OFFICIAL
+from litebert.tasks.reading.records import Record, parse_columns
+from litebert.tasks.rerank import ranking
+from litebert.tasks.rerank.data import UNORDERED, iter_pairs, read_pairs
+from litebert.tasks.rerank.queries import counted
+from litebert.tasks.rerank.ranking import random_average_precision, ranking_figures
+from litebert.tasks.rerank.scoring import score_pairs
+from litebert.tasks.rerank.task import Relevance, RerankTask, ranked
 from litebert.text import AlbertTokenizer
 
 DATA = Path(os.environ.get("LITEBERT_DATA", "/nowhere"))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from litebert.tasks.porter import stem
-from litebert.tasks.rouge import KINDS, rouge, rouge_words
+from litebert.tasks.summarize.porter import stem
+from litebert.tasks.summarize.rouge import KINDS, rouge, rouge_words
 
 STEMS = """
 caresses:caress ponies:poni ties:tie cats:cat feed:feed agreed:agre plastered:plaster bled:bled motoring:motor sing:sing

@@ -12,15 +12,15 @@ import torch
 from litebert.errors import ConfigError, DataError, UsageError
 from litebert.model.heads import IGNORED
 from litebert.tasks.base import Passes
-from litebert.tasks.documents import of_sentences, spans_of
 from litebert.tasks.examples import TextSettings, WindowCount, collate
 from litebert.tasks.model_folder import load_zero_shot
-from litebert.tasks.records import Record, parse_columns
-from litebert.tasks.summarize import SummarizeTask, sentence_windows
-from litebert.tasks.summarize_bbc import SPLITS, BbcSummaryFiles
-from litebert.tasks.summarize_choice import Budget, chosen_sentences
-from litebert.tasks.summarize_data import Summary, oracle, read_documents, stream_documents, summary_of, verbatim
-from litebert.tasks.summarize_graph import GraphOptions, above_median, pagerank, ranked, shared_words
+from litebert.tasks.official.bbc_summaries import SPLITS, BbcSummaryFiles
+from litebert.tasks.reading.documents import of_sentences, spans_of
+from litebert.tasks.reading.records import Record, parse_columns
+from litebert.tasks.summarize.choice import Budget, chosen_sentences
+from litebert.tasks.summarize.data import Summary, oracle, read_documents, stream_documents, summary_of, verbatim
+from litebert.tasks.summarize.graph import GraphOptions, above_median, pagerank, ranked, shared_words
+from litebert.tasks.summarize.task import SummarizeTask, sentence_windows
 from litebert.text import AlbertTokenizer
 
 SENTENCES = ["The cat sat on the mat.", "Dogs bark.", "The mayor opened the new bridge on Monday.", "It rained."]
@@ -441,7 +441,7 @@ def test_the_archive_and_its_splits(bbc):
 
 
 def test_summaries_of_other_tasks_are_refused():
-    from litebert.tasks.qa import QaTask
+    from litebert.tasks.qa.task import QaTask
 
     data = BbcSummaryFiles()
     assert data.task().budget == Budget(ratio=0.4) and data.task_with({"words": 50}).budget == Budget(words=50)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from litebert.errors import DataError, UsageError
-from litebert.tasks.classify import ClassifyTask
+from litebert.tasks.classify.task import ClassifyTask
 from litebert.tasks.datasets import read_splits
-from litebert.tasks.official import official_data
-from litebert.tasks.text_sets import TEXT_SETS, part_of
+from litebert.tasks.official.table import official_data
+from litebert.tasks.official.text_sets import TEXT_SETS, part_of
 
 DATA = Path(os.environ.get("LITEBERT_DATA", "/nowhere"))
 needs_data = pytest.mark.skipif(

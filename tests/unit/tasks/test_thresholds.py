@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from litebert.errors import ConfigError
+from litebert.tasks.classify.thresholds import Aim, checked_share, fit_bands, fit_confidence_band, inside
 from litebert.tasks.metrics import best_threshold
-from litebert.tasks.thresholds import Aim, checked_share, fit_bands, fit_confidence_band, inside
 
 
 def every_cut(gold, scores):

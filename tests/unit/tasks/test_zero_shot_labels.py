@@ -5,10 +5,10 @@ import pytest
 
 import litebert
 from litebert.errors import ConfigError, DataError, UsageError
-from litebert.tasks import zero_shot_labels
 from litebert.tasks.base import Passes
-from litebert.tasks.records import Record
-from litebert.tasks.zero_shot_labels import LabelsTask
+from litebert.tasks.classify import zero_shot_labels
+from litebert.tasks.classify.zero_shot_labels import LabelsTask
+from litebert.tasks.reading.records import Record
 
 MEANINGS = {"ball": [1, 0], "vote": [0, 1], "a game with a ball": [0.8, 0.6], "ruling": [0, 1], "both": [0.6, 0.8]}
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from litebert.inference.export.subject import Subject
 from litebert.tasks.base import Task
-from litebert.tasks.classify import ClassifyTask
-from litebert.tasks.qa import QaTask
-from litebert.tasks.rerank import RerankTask
+from litebert.tasks.classify.task import ClassifyTask
+from litebert.tasks.qa.task import QaTask
+from litebert.tasks.rerank.task import RerankTask
 
 FILES = {"onnx": "model.onnx", "openvino": "openvino_model.xml"}
 """The file that a runtime opens, by format."""

@@ -23,7 +23,7 @@ from litebert.inference.graph.builder import needed
 from litebert.inference.graph.calibration import int8_plan
 from litebert.inference.graph.network import body_of, network_graph
 from litebert.inference.graph.products import Int8Plan
-from litebert.tasks.rows import content_hash
+from litebert.tasks.reading.rows import content_hash
 
 BACKEND = {"onnx": "onnxruntime", "openvino": "openvino"}
 """Runtime by format."""

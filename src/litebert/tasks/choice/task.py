@@ -1,0 +1,218 @@
+"""Choosing an answer: questions with options, on a text or by themselves (RACE, DREAM).
+
+Written in Google's ``race_utils.py`` and ``run_race.py`` (checklist F7): ``[CLS] article [SEP] question with option [SEP]`` for each
+option, which is put where the question has ``_``, else behind it; of that part the last 128 pieces are kept; one logit for each, a
+softmax over the options. A long article is read in windows, and the best of an option's logits counts.
+"""
+
+from __future__ import annotations
+
+import string
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from litebert.checkpoint.pretrained import AlbertForMultipleChoice, Pretrained
+from litebert.errors import ConfigError, DataError
+from litebert.tasks.base import Answer, Outputs, Score, Task
+from litebert.tasks.choice.data import read_choices
+from litebert.tasks.examples import Batch, Example, TextSettings, WindowCount
+from litebert.tasks.reading.records import Columns, Record
+from litebert.text import AlbertTokenizer
+from litebert.text.windows import windows
+from litebert.train.evaluation import Evaluation, WorstExample
+
+MAX_QUESTION = 128
+"""Pieces of question and option that are read, the last ones (Google's ``max_qa_length``)."""
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Choice(Answer):
+    """The option chosen.
+
+    Attributes:
+        label: Its letter.
+        answer: Its text.
+        score: Its probability.
+        scores: Probability of each option, in their order.
+    """
+
+    label: str
+    answer: str
+    score: float
+    scores: tuple[tuple[str, float], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it."""
+        scores = [{"label": label, "score": score} for label, score in self.scores]
+        return {"label": self.label, "answer": self.answer, "score": self.score, "scores": scores}
+
+
+@dataclass(frozen=True)
+class ChoiceTask(Task):
+    """Choose one of a question's options."""
+
+    name: ClassVar[str] = "choice"
+    model_class: ClassVar[type[Pretrained]] = AlbertForMultipleChoice
+    pipeline_tag: ClassVar[str] = "multiple-choice"
+    usage: ClassVar[str] = '{"question": "...", "options": ["...", "..."], "context": "..."}'
+
+    # --- Making and storing -------------------------------------------------------------------------------------------
+
+    @classmethod
+    def read(
+        cls, path: str | Path, *, columns: Columns | None,  # noqa: ARG003 - the layouts have fixed names
+        options: Mapping[str, Any], labels_required: bool, warnings: list[str],  # noqa: ARG003
+    ) -> list[Record]:  # fmt: skip
+        """Read questions with options."""
+        return read_choices(path, labels_required=labels_required)
+
+    @classmethod
+    def stream(
+        cls, path: str | Path, *, columns: Columns | None, format: str | None, warnings: list[str]  # noqa: ARG003
+    ) -> Iterator[Record]:  # fmt: skip
+        """Read questions, of any layout."""
+        return iter(read_choices(path, format=format, labels_required=False))
+
+    @classmethod
+    def source(cls, record: Record) -> Hashable | None:
+        """Return what the question is about."""
+        return record.pair
+
+    @classmethod
+    def from_records(cls, records: Sequence[Record], options: Mapping[str, Any]) -> Self:  # noqa: ARG003
+        """Return the task; there is nothing to learn about it."""
+        for name in options:
+            raise ConfigError(f"choice has no option {name!r}", hint="It takes none.")
+        return cls()
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:  # noqa: ARG003
+        """Restore from ``litebert.json``."""
+        return cls()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what ``litebert.json`` keeps."""
+        return {"name": self.name}
+
+    def config_changes(self) -> dict[str, Any]:
+        """Return nothing: the head has one output whatever the options are."""
+        return {}
+
+    # --- Records to examples ------------------------------------------------------------------------------------------
+
+    def examples(
+        self, records: Sequence[Record], tokenizer: AlbertTokenizer, text: TextSettings, *, count: WindowCount,
+        limit: int | None = None,
+    ) -> list[Example]:  # fmt: skip
+        """Encode each option with all windows of the article."""
+        for record in records:
+            if len(record.extra.get("options", ())) < 2:
+                raise DataError("a question has no options", hint='"options": ["...", "..."]', line=record.line)
+        articles = list(dict.fromkeys(record.pair or "" for record in records))
+        encoded = dict(zip(articles, (e.ids[1:-1] for e in tokenizer.encode_batch(articles)), strict=True))
+        asked = [[_with_option(record.text, option) for option in record.extra["options"]] for record in records]
+        flat = iter(tokenizer.encode_batch([text for texts in asked for text in texts]))
+        examples = []
+        for record, texts in zip(records, asked, strict=True):
+            parts = [next(flat).ids[1:-1][-min(MAX_QUESTION, (text.max_length - 3) // 2) :] for _ in texts]
+            article = encoded[record.pair or ""]
+            longest = max(len(part) for part in parts)
+            stride = max(0, min(text.stride, (text.max_length - 3 - longest) // 2, (text.max_length - 3) // 2 - 1))
+            cut = [w.second or slice(0) for w in windows(longest, len(article), text.max_length, stride)]
+            if len(cut) > 1:
+                kept = 1 if text.long_text == "truncate" else limit
+                count.windowed += kept != 1
+                count.truncated += kept is not None and len(cut) > kept
+                cut = cut[:kept]
+            inputs, groups = [], []
+            for number, part in enumerate(parts):
+                for window in cut:
+                    first = article[window]
+                    ids = [tokenizer.cls_id, *first, tokenizer.sep_id, *part, tokenizer.sep_id]
+                    inputs.append((ids, [0] * (len(first) + 2) + [1] * (len(part) + 1)))
+                    groups.append(number)
+            target = None if record.label is None else int(str(record.label))
+            examples.append(Example(tuple(inputs), target, record.extra["options"], tuple(groups)))
+        return examples
+
+    # --- Loss ---------------------------------------------------------------------------------------------------------
+
+    def logits(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Return (B, C): the best of each option's windows, minus infinity where a question has fewer options."""
+        out = model(*(batch[name][:, None] for name in ("input_ids", "attention_mask", "token_type_ids")))
+        scores = cast(Tensor, out.logits).float().view(-1)  # (W,)
+        owner, group = batch["owner"], batch["group"]
+        records, options = int(owner[-1]) + 1, int(group.max()) + 1
+        found = scores.new_full((records * options,), -torch.inf)
+        found = found.scatter_reduce(0, owner * options + group, scores, "amax", include_self=False)
+        return found.view(records, options)
+
+    def outputs(self, logits: Tensor, batch: Batch) -> list[np.ndarray]:
+        """Return the logits of each question's options."""
+        rows = logits.float().cpu().numpy()
+        return [row[np.isfinite(row)] for row in rows]
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Return the summed cross-entropy over the options."""
+        return F.cross_entropy(logits, batch["labels"], reduction="sum")
+
+    def distance(self, logits: Tensor, teacher: Tensor) -> Tensor:
+        """Return the divergence over the options."""
+        there = torch.isfinite(teacher)
+        return super().distance(logits.masked_fill(~there, -1e9), teacher.masked_fill(~there, -1e9))
+
+    def chance(self, examples: Sequence[Example]) -> float | None:
+        """Return the mean loss of a guess."""
+        return float(np.mean([np.log(len(example.detail)) for example in examples])) if examples else None
+
+    # --- Answers and scores -------------------------------------------------------------------------------------------
+
+    def answer(self, outputs: Outputs, examples: Sequence[Example]) -> list[Answer]:
+        """Return the best option of each question."""
+        found: list[Answer] = []
+        for row, example in zip(outputs, examples, strict=True):
+            shares = torch.from_numpy(row).double().softmax(dim=-1).tolist()
+            best = int(row.argmax())
+            letters = [_letter(number) for number in range(len(shares))]
+            scores = tuple(zip(letters, shares, strict=True))
+            found.append(Choice(letters[best], example.detail[best], shares[best], scores))
+        return found
+
+    def score(self, outputs: Outputs, records: Sequence[Record], examples: Sequence[Example]) -> Score:
+        """Score by the share of right answers, of each part of the data as well."""
+        gold = [int(str(record.label)) for record in records]
+        chosen = [int(row.argmax()) for row in outputs]
+        right = np.array([a == b for a, b in zip(chosen, gold, strict=True)])
+        metrics = {"accuracy": float(right.mean())}
+        parts = np.array([record.extra.get("part", "") for record in records])
+        for part in sorted({str(p) for p in parts} - {""}):
+            metrics[f"accuracy_{part}"] = float(right[parts == part].mean())
+        sure = [float(torch.from_numpy(row).double().softmax(dim=-1).max()) for row in outputs]
+        worst = [
+            WorstExample(
+                text=records[i].text, pair=records[i].pair, gold=examples[i].detail[gold[i]], predicted=examples[i].detail[chosen[i]],
+                confidence=sure[i],
+            )
+            for i in sorted(np.flatnonzero(~right).tolist(), key=lambda i: -sure[i])[:_SHOWN]
+        ]  # fmt: skip
+        most = Counter(gold).most_common(1)[0][1] / len(gold)
+        return Score(metrics["accuracy"], Evaluation(metrics=metrics, worst=worst, baseline={"accuracy": most}), chosen)
+
+
+def _with_option(question: str, option: str) -> str:
+    """Put an option where the question has a gap, else behind it."""
+    return question.replace("_", option) if "_" in question else f"{question} {option}"
+
+
+def _letter(number: int) -> str:
+    return string.ascii_uppercase[number] if number < len(string.ascii_uppercase) else str(number)

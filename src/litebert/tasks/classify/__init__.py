@@ -1,0 +1,1 @@
+"""Labels and values of texts: moderation, similarity, few examples or none."""

@@ -1,0 +1,93 @@
+"""Classification without training: the label whose description means most nearly what the text means.
+
+Texts and descriptions become vectors (``embed/vectors.py``); the scores are a softmax of their cosines. It needs a model whose
+vectors tell meanings apart (``embed``): those of an encoder that was only pretrained hardly do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from litebert.checkpoint.pretrained import AlbertForSentenceEmbedding, Pretrained
+from litebert.errors import DataError, UsageError
+from litebert.settings import Settings, build_settings
+from litebert.tasks.base import Answer, Passes
+from litebert.tasks.classify.task import Classification
+from litebert.tasks.embed.vectors import sentence_vectors
+from litebert.tasks.reading.records import Record
+from litebert.tasks.zero_shot import ZeroShotModel, ZeroShotTask
+
+
+class LabelOptions(Settings):
+    """What can be asked of each call."""
+
+    labels: dict[str, str] | None = None
+    """Labels to choose from, each with what it means in a few words; a list of labels speaks for itself."""
+    template: str = "{}"
+    """What the descriptions are put into, in the place of {}: This text is about {}."""
+    temperature: float = Field(default=0.05, gt=0)
+    """What cosines are divided by; the smaller, the surer the scores."""
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        if isinstance(value, str):
+            value = [name.strip() for name in value.split(",") if name.strip()]
+        return {str(name): str(name) for name in value} if isinstance(value, list | tuple) else value
+
+    @field_validator("template")
+    @classmethod
+    def _has_place(cls, value: str) -> str:
+        if "{}" not in value:
+            raise ValueError("has no {} where the label goes")
+        return value
+
+
+class LabelsTask(ZeroShotTask):
+    """Choose the label that means most nearly what the text means."""
+
+    name: ClassVar[str] = "zero-shot-classification"
+    model_class: ClassVar[type[Pretrained]] = AlbertForSentenceEmbedding
+    parts: ClassVar[tuple[str, ...]] = ()
+
+    def answer(
+        self, loaded: ZeroShotModel, records: Sequence[Record], passes: Passes, options: Mapping[str, Any]
+    ) -> list[Answer]:
+        """Answer records in order.
+
+        Args:
+            loaded: With any encoder.
+            records: Texts of any length.
+            passes: How to run the model.
+            options: Fields of ``LabelOptions``.
+
+        Raises:
+            DataError: A record is a pair.
+            UsageError: There are fewer than two labels.
+        """
+        chosen = build_settings(LabelOptions, options)
+        if chosen.labels is None or len(chosen.labels) < 2:
+            raise UsageError(
+                "there are no labels to choose from" if not chosen.labels else "there is only one label",
+                hint="Name at least two: labels=['sport', 'politics'], or --set 'labels=[\"sport\", \"politics\"]'.",
+            )
+        odd = next((record for record in records if record.pair is not None), None)
+        if odd is not None:
+            raise DataError(
+                "one text is classified, not a pair", hint="Name the column: --columns text=...", line=odd.line
+            )
+        names = list(chosen.labels)
+        described = [chosen.template.replace("{}", chosen.labels[name]) for name in names]
+        of_labels = sentence_vectors(loaded, described, Passes(passes.device, passes.tokens, passes.autocast))
+        cosines = sentence_vectors(loaded, [record.text for record in records], passes) @ of_labels.T
+        shares = np.exp((cosines - cosines.max(axis=1, keepdims=True)) / chosen.temperature)
+        shares /= shares.sum(axis=1, keepdims=True)
+        answers: list[Answer] = []
+        for row in shares:
+            scores = tuple((names[i], float(row[i])) for i in np.argsort(-row, kind="stable"))
+            answers.append(Classification(*scores[0], scores))
+        return answers

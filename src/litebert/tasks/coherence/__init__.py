@@ -1,0 +1,1 @@
+"""Whether sentences follow each other."""

@@ -1,0 +1,41 @@
+"""Vectors of texts from any encoder, as those of ``embed``: the mean of the last states (Sentence-BERT, arXiv:1908.10084, "MEAN")."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from litebert.config import AlbertConfig
+from litebert.tasks.base import Passes
+from litebert.tasks.examples import TextSettings, WindowCount, encode_records
+from litebert.tasks.reading.records import Record
+from litebert.tasks.zero_shot import ZeroShotModel, encoded
+
+
+@torch.inference_mode()
+def sentence_vectors(loaded: ZeroShotModel, texts: Sequence[str], passes: Passes) -> np.ndarray:
+    """Return the vector of each text, (N, H) float32 of length 1.
+
+    Args:
+        loaded: With an encoder.
+        texts: N texts; those beyond the window are read in windows, whose vectors are averaged by their tokens.
+        passes: How to run the model.
+    """
+    settings = TextSettings(max_length=loaded.max_length)
+    windows = encode_records([Record(t) for t in texts], loaded.tokenizer, settings, count=WindowCount(), limit=None)
+    owners = np.array([number for number, own in enumerate(windows) for _ in own])
+    sums = np.zeros((len(texts), cast(AlbertConfig, loaded.model.config).hidden_size))
+    done = 0
+    for indices, batch, states, _ in encoded(loaded, [one for own in windows for one in own], passes):
+        real = batch["attention_mask"].unsqueeze(-1)  # (W, T, 1)
+        units = F.normalize((states.float() * real).sum(dim=1), dim=-1) * real.sum(dim=1)
+        np.add.at(sums, owners[indices], units.cpu().numpy())
+        done += len(indices)
+        passes.report(done)
+    lengths = np.linalg.norm(sums, axis=1, keepdims=True).clip(min=1e-12)
+    vectors: np.ndarray = (sums / lengths).astype(np.float32)
+    return vectors

@@ -1,0 +1,242 @@
+"""Texts with entities: CoNLL columns, JSON Lines with character spans or with words and tags.
+
+CoNLL files have a word a line with its tag in the last column, an empty line between sentences (CoNLL-2003, WNUT-17, and whatever is
+written like them). A JSON object has ``text`` and ``entities`` (``start``, ``end``, ``label``), or ``tokens`` and ``tags``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from litebert.errors import DataError
+from litebert.tasks.ner.tags import entities_of, parsed_tag
+from litebert.tasks.reading.records import Record, StructuredLabel, trimmed_span
+from litebert.tasks.reading.rows import STDIN, format_of, open_table, text_lines
+
+CONLL = (".conll", ".bio", ".iob", ".iob2", ".bioes", ".testa", ".testb", ".train", ".dev", ".test", ".annotated")
+"""Suffixes of files with a word a line; one in another format has its own."""
+
+_WORD = re.compile(r"\w+(?:[-.&/]\w+)*|'\w+|[^\w\s]")
+TEXT, ENTITIES, TOKENS, TAGS = (
+    ("text", "sentence"),
+    ("entities", "spans", "labels"),
+    ("tokens", "words"),
+    ("tags", "ner_tags", "labels"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """An entity.
+
+    Attributes:
+        start: First character.
+        end: Past the last character.
+        label: Its type.
+    """
+
+    start: int
+    end: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged(StructuredLabel):
+    """The entities of a text, in order, not overlapping; and its words where the data say which they are."""
+
+    entities: tuple[Span, ...]
+    words: tuple[tuple[int, int], ...] | None = None
+
+
+def words_of(text: str, label: Tagged | None = None) -> list[tuple[int, int]]:
+    """Return (first, past the last character) of each word.
+
+    Args:
+        text: Any.
+        label: Gives the words, if the data did; otherwise an entity's ends are ends of words, too.
+    """
+    if label is not None and label.words is not None:
+        return list(label.words)
+    edges = {e for s in label.entities for e in (s.start, s.end)} if label is not None else set()
+    found = []
+    for match in _WORD.finditer(text):
+        cuts = [match.start(), *(e for e in range(match.start() + 1, match.end()) if e in edges), match.end()]
+        found += list(pairwise(cuts))
+    return found
+
+
+def read_tagged(path: str | Path, *, format: str | None = None, labels_required: bool) -> list[Record]:
+    """Read texts with entities.
+
+    Args:
+        path: CoNLL columns or JSON Lines; plain lines or tables with a text where no labels are required.
+        format: ``conll``, or of ``records.FORMATS``, where the suffix does not tell.
+        labels_required: Refuse a text without them.
+
+    Returns:
+        Records with a ``Tagged`` or None as ``label``.
+
+    Raises:
+        DataError: An unknown tag, a span that is none, a text without labels.
+    """
+    return list(iter_tagged(path, format=format, labels_required=labels_required))
+
+
+def iter_tagged(path: str | Path, *, format: str | None = None, labels_required: bool) -> Iterator[Record]:
+    """Yield texts with entities one by one; arguments and errors as in ``read_tagged``."""
+    if format == "conll" or (format is None and str(path) != STDIN and _is_conll(path)):
+        yield from _sentences(path)
+        return
+    table = open_table(path, format=format, header=True, columned=False)
+    empty = True
+    for line, row in table.rows:
+        cells = row if isinstance(row, Mapping) else dict(zip(table.names or [], row, strict=True))
+        try:
+            record = _record(cells, line)
+        except DataError as error:
+            error.path, error.line = str(path), line
+            raise
+        if record.label is None and labels_required:
+            raise DataError(
+                "a text without entities", hint='One with none says so: "entities": [].', path=path, line=line
+            )
+        empty = False
+        yield record
+    if empty:
+        raise DataError(f"{path} has no text", hint="Check the file.", path=path)
+
+
+def has_words(path: str | Path, format: str | None) -> bool:
+    """Tell whether a file says which its words are: a word a line, or objects with ``tokens``; standard input is not looked at.
+
+    Args:
+        path: The file.
+        format: As in ``read_tagged``.
+    """
+    if format == "conll":
+        return True
+    if str(path) == STDIN:
+        return False
+    if format is None and _is_conll(path):
+        return True
+    if (format or format_of(path)) not in ("jsonl", "json", "parquet"):
+        return False
+    names = open_table(path, format=format, header=True, columned=False).names
+    return any(name.lower() in TOKENS for name in names or [])
+
+
+def _is_conll(path: str | Path) -> bool:
+    suffixes = [s.lower() for s in Path(path).suffixes if s.lower() not in (".gz", ".xz", ".bz2", ".zst", ".zip")]
+    return bool(suffixes) and (suffixes[-1] in CONLL or (suffixes[-1] == ".txt" and "conll" in Path(path).name.lower()))
+
+
+# --- CoNLL ----------------------------------------------------------------------------------------------------------------
+
+
+def _sentences(path: str | Path) -> Iterator[Record]:
+    rows: list[tuple[str, str]] = []
+    first, empty = 1, True
+    for number, line in text_lines(path):
+        cells = line.split("\t") if "\t" in line else line.split()
+        if not line.strip() or cells[0] == "-DOCSTART-":
+            if rows:
+                yield _of_rows(rows, first)
+                empty = False
+            rows = []
+            continue
+        tag = cells[-1].strip()
+        if len(cells) < 2 or parsed_tag(tag) is None:
+            raise DataError(
+                f"line {number} ends with {tag!r}, which is no tag" if len(cells) > 1 else f"line {number} has one column",
+                hint="A word and its tag, such as O, B-PER or I-PER, in the last column.", path=path, line=number,
+            )  # fmt: skip
+        first = number if not rows else first
+        rows.append((cells[0].strip() or "\ufffd", tag))
+    if rows:
+        yield _of_rows(rows, first)
+    elif empty:
+        raise DataError(f"{path} has no sentence", hint="A word and its tag a line.", path=path)
+
+
+def _of_rows(rows: Sequence[tuple[str, str]], line: int) -> Record:
+    return _of_words([word for word, _ in rows], [tag for _, tag in rows], line)
+
+
+def _of_words(words: Sequence[str], tags: Sequence[str], line: int) -> Record:
+    places, at = [], 0
+    for word in words:
+        places.append((at, at + len(word)))
+        at += len(word) + 1
+    spans = tuple(Span(places[a][0], places[b - 1][1], kind) for a, b, kind in entities_of(tags))
+    return Record(" ".join(words), label=Tagged(spans, tuple(places)), line=line)
+
+
+# --- JSON -----------------------------------------------------------------------------------------------------------------
+
+
+def _record(cells: Mapping[str, Any], line: int) -> Record:
+    names = {name.lower(): name for name in cells}
+
+    def cell(candidates: Sequence[str]) -> Any:
+        return next((cells[names[c]] for c in candidates if c in names), None)
+
+    identifier = cell(("id", "guid", "index"))
+    words, tags = cell(TOKENS), cell(TAGS)
+    if isinstance(words, list):
+        if tags is not None and (not isinstance(tags, list) or len(tags) != len(words)):
+            raise DataError(
+                f"{len(words)} words and {len(tags) if isinstance(tags, list) else 'no'} tags", hint="One each."
+            )
+        if any(not isinstance(word, str) or not word.strip() for word in words):
+            raise DataError("a word is no text", hint='"tokens": ["A", "word"]')
+        wrong = next((t for t in tags or () if not isinstance(t, str) or parsed_tag(t) is None), None)
+        if wrong is not None:
+            raise DataError(f"{wrong!r} is no tag", hint="Such as O, B-PER or I-PER, as text; numbers have no names.")
+        found = _of_words(words, tags or ["O"] * len(words), line)
+        return Record(found.text, label=found.label if tags is not None else None, id=identifier, line=line)
+    text, entities = cell(TEXT), cell(ENTITIES)
+    if not isinstance(text, str):
+        raise DataError("there is no text", hint='"text" and "entities", or "tokens" and "tags".')
+    label = None if entities is None else Tagged(_spans(entities, text))
+    return Record(text, label=label, id=identifier, line=line)
+
+
+def _spans(entities: Any, text: str) -> tuple[Span, ...]:
+    if isinstance(entities, str):
+        try:
+            entities = json.loads(entities)
+        except ValueError:
+            raise DataError(f"the entities are {entities!r:.60}", hint="A JSON list.") from None
+    if not isinstance(entities, list):
+        raise DataError(
+            f"the entities are a {type(entities).__name__}", hint='[{"start": 0, "end": 5, "label": "PER"}]'
+        )
+    spans = sorted((_span(entity, text) for entity in entities), key=lambda s: (s.start, s.end))
+    for one, other in pairwise(spans):
+        if other.start < one.end:
+            raise DataError(
+                f"the entities {text[one.start : one.end]!r} and {text[other.start : other.end]!r} overlap",
+                hint="Entities inside others cannot be learnt; keep one.",
+            )
+    return tuple(spans)
+
+
+def _span(entity: Any, text: str) -> Span:
+    if isinstance(entity, list | tuple) and len(entity) == 3:
+        entity = dict(zip(("start", "end", "label"), entity, strict=True))
+    kind = entity.get("label", entity.get("type", entity.get("entity_group"))) if isinstance(entity, Mapping) else None
+    start, end = (entity.get("start"), entity.get("end")) if isinstance(entity, Mapping) else (None, None)
+    if not isinstance(kind, str) or not isinstance(start, int) or not isinstance(end, int):
+        raise DataError(f"an entity is {entity!r:.80}", hint='{"start": 0, "end": 5, "label": "PER"}')
+    if not 0 <= start < end <= len(text) or not text[start:end].strip():
+        raise DataError(
+            f"an entity lies at {start} to {end} of a text of {len(text)} characters",
+            hint="Characters from 0, the end excluded.",
+        )
+    return Span(*trimmed_span(text, start, end), kind)

@@ -1,0 +1,1 @@
+"""Named benchmarks: their official files and figures."""

@@ -1,0 +1,1 @@
+"""Answers as parts of a passage."""

@@ -1,0 +1,1 @@
+"""The sentences that tell a document."""
