@@ -303,11 +303,12 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
 def by_row(number: type) -> Any:
     """Return what reads ``5`` (all rows) or ``race=5,dream=6``, into a mapping in which "" stands for all."""
 
-    def read(text: str) -> dict[str, Any]:
+    def number_by_row(text: str) -> dict[str, Any]:
         parts = [part.rpartition("=") for part in text.split(",")]
         return {name: number(value) for name, _, value in parts}
 
-    return read
+    number_by_row.__name__ = f"{number.__name__} or ROW={number.__name__},..."  # argparse says: invalid NAME value
+    return number_by_row
 
 
 if __name__ == "__main__":

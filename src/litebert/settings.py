@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -77,10 +78,10 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def parse_overrides(assignments: Iterable[str]) -> dict[str, Any]:
     """Turn ``["training.learning_rate=1e-4"]`` into nested tables.
 
-    Values are read as TOML; ``null`` is None, and everything else a string.
+    Values are read as TOML, lists and tables as JSON, too; ``null`` is None, and everything else a string.
 
     Raises:
-        ConfigError: No equals sign.
+        ConfigError: No equals sign, or a list or table that cannot be read.
     """
     result: dict[str, Any] = {}
     for assignment in assignments:
@@ -92,12 +93,25 @@ def parse_overrides(assignments: Iterable[str]) -> dict[str, Any]:
         try:
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
-            value = None if text.strip() == "null" else text
+            value = _not_toml(key.strip(), text)
         nested: Any = value
         for part in reversed(key.strip().split(".")):
             nested = {part: nested}
         result = merge(result, nested)
     return result
+
+
+def _not_toml(name: str, text: str) -> Any:
+    bare = text.strip()
+    if not (bare.startswith("[") and bare.endswith("]")) and not (bare.startswith("{") and bare.endswith("}")):
+        return None if bare == "null" else text
+    try:
+        return json.loads(bare)
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            f"{name}: {bare} is neither TOML nor JSON",
+            hint=f"""Words stand in quotation marks: --set '{name}=["a", "b"]' or --set '{name}={{"a": "b"}}'.""",
+        ) from error
 
 
 def build_settings(kind: type[S], data: Mapping[str, Any], *, path: str | Path | None = None) -> S:
@@ -111,7 +125,7 @@ def build_settings(kind: type[S], data: Mapping[str, Any], *, path: str | Path |
     except ValidationError as error:
         first = error.errors()[0]
         place = [str(part) for part in first["loc"]]
-        field = ".".join(place) or "the configuration"
+        field = ".".join(place)
         if first["type"] == "extra_forbidden":
             known = _fields_at(kind, place[:-1])
             raise ConfigError(f"unknown field {field!r}", hint=nearest(place[-1], known), path=path) from error
@@ -119,7 +133,8 @@ def build_settings(kind: type[S], data: Mapping[str, Any], *, path: str | Path |
         hint = ""
         if first["type"] == "literal_error" and isinstance(first.get("input"), str):
             hint = nearest(first["input"], re.findall("'([^']*)'", first["ctx"]["expected"]))
-        raise ConfigError(f"{field}: {message} (got {first.get('input')!r})", hint=hint, path=path) from error
+        said = f"{field}: {message} (got {first.get('input')!r})" if field else message  # of several fields: names them
+        raise ConfigError(said, hint=hint or None, path=path) from error
 
 
 def _fields_at(kind: type[BaseModel], place: list[str]) -> list[str]:

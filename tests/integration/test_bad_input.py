@@ -42,6 +42,8 @@ def test_missing_file_and_folder_as_file(call, arguments, tmp_path):
     (tmp_path / "folder.csv").mkdir()
     folder = call(*arguments(tmp_path / "folder.csv", tmp_path / "m"))
     assert folder.code == 3 and "is a folder" in folder.err
+    for name, says in (("", "is a folder"), ("none", "no file")):  # whose names tell no format
+        assert says in call(*arguments(tmp_path / name, tmp_path / "m")).err
 
 
 def test_a_label_nobody_trained_names_file_and_line(call, arguments, model, tmp_path):
@@ -117,6 +119,17 @@ def test_unknown_task_and_missing_parts_of_the_call(call, tmp_path):
     assert "--train" in call("finetune", "classify", "--model", "random:nano", "--out", tmp_path / "m").err
     assert "--data" in call("finetune", "glue/mrpc", "--model", "random:nano", "--out", tmp_path / "m").err
     assert call("finetune", "classify").code == 2
+    untrained = call("finetune", "coherence", "--model", "random:nano", "--train", "x.csv", "--out", tmp_path / "m")
+    assert untrained.code == 2 and "--task coherence" in untrained.err
+
+
+def test_a_folder_of_official_files_that_is_not_there(call, model, tmp_path):
+    missing = tmp_path / "none"
+    for outcome in (
+        call("finetune", "race", "--model", "random:nano", "--data", missing, "--out", tmp_path / "m"),
+        call("evaluate", model, "--data", missing, "--benchmark", "sms-spam"),
+    ):
+        assert outcome.code == 3 and f"no folder {missing}" in outcome.err
 
 
 # --- Model folders ------------------------------------------------------------------------------------------------------

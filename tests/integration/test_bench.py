@@ -15,7 +15,7 @@ from pathlib import Path
 RESULTS = Path(os.environ.get("LITEBERT_RESULTS") or Path(__file__).parent / "results")
 if __name__ == "__main__":
     (RESULTS / "nothing.json").write_text(str(sys.argv[1:]))
-    sys.exit(3 if "--fail" in sys.argv else 0)
+    sys.exit(int(sys.argv[-1]) if "--status" in sys.argv else 0)
 '''
 
 
@@ -42,10 +42,13 @@ def test_a_program_runs_with_its_arguments(programs, call, tmp_path):
     assert (programs / "results" / "nothing.json").read_text() == "['--rounds', '3', '--json']"
     assert call("bench", "--results", tmp_path / "new" / "place", "nothing").code == 0
     assert (tmp_path / "new" / "place" / "nothing.json").read_text() == "[]"
+    assert "figures:" in call("bench", "nothing").err and "figures:" not in call("bench", "nothing", "--help").err
 
 
 def test_what_goes_wrong_is_said(programs, call):
-    failed = call("bench", "nothing", "--fail")
+    failed = call("bench", "nothing", "--status", 3)
     assert failed.code == 1 and "ended with status 3" in failed.err
+    misspelt = call("bench", "nothing", "--status", 2)  # what argparse ends with
+    assert misspelt.code == 2 and "bench nothing --help" in misspelt.err
     assert "Allowed: nothing" in call("bench", "some").err
     assert json.loads(call("bench", "--json", "some").out)["ok"] is False

@@ -18,6 +18,12 @@ def test_every_command_shows_an_example_and_the_common_options(command, call):
     assert "--json" in outcome.out and "--debug" in outcome.out
 
 
+@pytest.mark.parametrize("arguments", [[], ["corpus"]])
+def test_without_a_command_the_help_is_shown(arguments, call):
+    outcome = call(*arguments)
+    assert outcome.code == 2 and outcome.err.startswith("Usage: litebert") and "error[" not in outcome.err
+
+
 @pytest.mark.parametrize("command", ["doctor", "recipes", "info", "convert", "evaluate", "predict", "dry run"])
 def test_success_envelope(command, call, data, model, tmp_path, arguments):
     called = {

@@ -4,14 +4,19 @@ import json
 import random
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from pyarrow import parquet
 
 import litebert
 from litebert.cli.main import run
+from litebert.errors import UsageError
 from litebert.inference.embedding import Embedder
+from litebert.inference.embedding_files import SentenceTransformerModel, write_vectors
+from litebert.tasks.model_folder import load_task_model
 
 TOPICS = {
     "ships": ["ship", "sea", "sail", "harbour"],
@@ -121,6 +126,7 @@ def test_fingerprints_tell_models_and_sizes_apart(trained):
         (["--number-type", "int4"], 2, "unknown number type"),
         (["--output", "x.pickle"], 2, "names no format of vectors"),
         (["--teacher", "--size", "8"], 2, "do not go with --teacher"),
+        (["--teacher", "--depth", "1"], 2, "--depth does not go with --teacher"),
     ],
 )
 def test_wrong_calls(trained, call, tmp_path, arguments, code, message):
@@ -158,3 +164,59 @@ def test_an_export_gives_the_same_vectors(trained, call, tmp_path, kind):
     )
     ours = np.stack([answer.vector for answer in litebert.load(trained, precision="fp32")(texts)])
     assert f"{(ours @ ours.T)[0, 1]:.3f}"[:5] in script.stdout
+
+
+def test_what_is_not_embedded_is_told(trained, call, tmp_path):
+    texts = write(tmp_path / "texts.jsonl", [{"text": "a"}, {"id": "x", "text": "b"}])
+    assert call("embed", trained, texts, "--output", tmp_path / "a.parquet").code == 0
+    assert parquet.read_table(tmp_path / "a.parquet").column("id").to_pylist() == [None, "x"]  # the first has none
+    two = write(tmp_path / "two.jsonl", [{"sentence1": "a", "sentence2": "b"}] * 2)
+    outcome = call("embed", trained, two)
+    assert len(outcome.lines) == 2 and "2 records are pairs" in outcome.err
+    with pytest.raises(UsageError, match="expected texts"):
+        Embedder(litebert.load(trained)).embed("one text")
+
+
+def test_many_chunks_make_one_array(tmp_path):
+    chunks = [([], np.full((rows, 3), rows, np.int8)) for rows in (2, 5, 1)]
+    assert write_vectors(tmp_path / "a.npy", [(["text"] * len(v), v) for _, v in chunks]) == 8
+    found = np.load(tmp_path / "a.npy", mmap_mode="r")
+    assert found.dtype == np.int8 and (found == np.concatenate([v for _, v in chunks])).all()
+
+
+def test_a_teachers_vectors_have_length_1(monkeypatch):
+    class Teacher:
+        def __init__(self, *_names, **_options):
+            self.device = torch.device("cpu")
+
+        def encode(self, texts, **_options):
+            return np.array([[0.6, 0.81]] * len(texts))  # as bfloat16 leaves them
+
+    monkeypatch.setitem(sys.modules, "sentence_transformers", SimpleNamespace(SentenceTransformer=Teacher))
+    assert np.linalg.norm(SentenceTransformerModel("any").embed(["a", "b"]), axis=1) == pytest.approx([1, 1], abs=1e-6)
+
+
+def test_fingerprints_tell_depths_apart(trained):
+    found = set()
+    for depth in (None, 1):
+        pipe = litebert.load(trained, depth=depth)
+        fast = Embedder(pipe).fingerprint
+        pipe.loaded = load_task_model(trained)  # the network that an accelerator runs
+        pipe.loaded.model.albert.encoder.depth = depth
+        found.add(Embedder(pipe).fingerprint)
+        assert fast in found
+    assert len(found) == 2
+
+
+def test_similarities_of_a_benchmark_teach_sizes_too(data, call, tmp_path):
+    rows = "".join(f"main\tx\t2012\t{i}\t{i % 6}.0\tthe ship {i}\tthe sea {i}\n" for i in range(12))
+    (tmp_path / "sts-train.csv").write_text(rows)
+    (tmp_path / "sts-dev.csv").write_text(rows)
+    called = [
+        "finetune", "sts/stsb", "--model", f"random:{data / 'tiny.json'}", "--data", tmp_path, "--out", tmp_path / "out",
+        "--set", "training.steps=1", "--max-length", "16",
+    ]  # fmt: skip
+    assert call(*called, "--set", "options.sizes=[32,8]").code == 0
+    task = json.loads((tmp_path / "out" / "litebert.json").read_text())["task"]
+    assert (task["sizes"], task["learnt"], task["low"], task["high"]) == ([32, 8], "similarity", 0.0, 5.0)
+    assert call(*called, "--force", "--set", "options.labels=3").code == 2

@@ -5,6 +5,7 @@ import runpy
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,11 +14,13 @@ import torch
 
 import litebert
 from litebert.inference.export import quality, run
+from litebert.inference.export.example import _parts
 from litebert.inference.export.folder import write_companions
 from litebert.inference.export.quality import Comparison
 from litebert.inference.export.subject import HEADS, load_subject
 from litebert.inference.graph import builder
 from litebert.inference.graph.products import Int8Plan
+from litebert.tasks.classify.few_shot import FewShotTask
 from litebert.tasks.model_folder import load_task_model, save_task_model
 from litebert.text import AlbertTokenizer
 from tests.pretrained_folders import pretrained_folder
@@ -315,3 +318,31 @@ def test_parity_sees_a_wrong_output():
     assert quality._error(found, expected, int8=False)[0] == 1.0
     assert quality._error(found[:1], expected, int8=False)[0] == float("inf")
     assert quality._error(found, expected, int8=True) == (1.0, quality.INT8_TOLERANCE)
+
+
+def test_parity_of_spans_is_not_hidden_by_what_cannot_be():
+    starts = torch.tensor([[2.0, 1.00001, 1.0, -1e30]])
+    ends = torch.tensor([[[1.0, 2.0, 3.0, -1e30], [4.0, 5.0, 6.0, -1e30]]])
+    expected = SimpleNamespace(start_logits=starts, starts=torch.tensor([[0, 1]]), end_logits=ends)
+
+    def within(name, int8=False, **changed):
+        found = {key: value.numpy().copy() for key, value in vars(expected).items()} | changed
+        ours, theirs = quality._comparable(name, expected, found)
+        error, allowed = quality._error(theirs, ours, int8=int8)
+        return error <= allowed
+
+    for int8 in (False, True):
+        assert all(within(name, int8) for name in vars(expected))
+        assert not within("start_logits", int8, start_logits=np.array([[-9, 1, 1, -1e30]], np.float32))
+        assert not within("end_logits", int8, end_logits=-ends.numpy())
+        assert not within("start_logits", int8, start_logits=np.array([[2, 1, 1, 1]], np.float32) * [[1, 1, 1, -9]])
+    assert not within("starts", starts=np.array([[2, 1]]))
+    equal = np.array([[0, 2]])  # the second and the third start differ in the fifth digit
+    assert within("starts", starts=equal)
+    assert within("end_logits", starts=equal, end_logits=np.stack([ends[0, 0].numpy(), np.full(4, 7.0)])[None])
+
+
+def test_a_classifier_of_pairs_from_few_examples_asks_for_pairs():
+    task = FewShotTask("single", ("a", "b"), "accuracy", pairs=True)
+    texts, _, usage = _parts(SimpleNamespace(head="vector-classifier", task=task))
+    assert "zip" in texts and "second text" in usage

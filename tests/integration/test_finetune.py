@@ -2,9 +2,12 @@
 
 import errno
 import hashlib
+import io
 import json
 import re
+import shlex
 import signal
+import sys
 import time
 
 import pytest
@@ -219,3 +222,22 @@ def test_a_model_folder_tells_no_paths(model, data):
     for name in ("litebert.json", "README.md", "config.json"):
         assert str(data) not in (model / name).read_text()
     assert str(data) in (model / "run.json").read_text()
+
+
+def test_a_run_no_better_than_no_learning_says_so(call, arguments, tmp_path):
+    """Too short for the guardian, which looks at the loss from fifty steps on."""
+    dev = tmp_path / "dev.csv"
+    dev.write_text(
+        "text,label\n" + "the film,pos\n" * 9 + "the film,neg\n"
+    )  # one text: nothing is better than the commonest label
+    short = call(*arguments("single.csv", tmp_path / "short", "--dev", dev, "--json", steps=1)).envelope
+    assert any("is no better than 0.9000 without learning" in warning for warning in short["warnings"])
+
+
+def test_what_to_try_works_for_pairs(call, arguments, tmp_path, monkeypatch):
+    outcome = call(*arguments("pair.csv", tmp_path / "m", steps=1))
+    (line,) = [line for line in outcome.out.splitlines() if line.startswith("try ")]
+    _, piped, rest = line.split("'")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(piped.encode())))
+    answered = call(*shlex.split(rest)[2:])
+    assert answered.code == 0 and len(answered.lines) == 1, answered.err

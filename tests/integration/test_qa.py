@@ -224,6 +224,13 @@ def test_alberts_own_head_learns_it_too(squad, data, call, tmp_path):
     assert done == ["What colour is it? -> green", "What colour is it? -> (no answer)"]
 
 
+def test_an_example_asks_for_pairs(trained, call, tmp_path):
+    assert call("export", trained, "--format", "onnx", "--out", tmp_path / "onnx").code == 0
+    alone = [sys.executable, str(tmp_path / "onnx" / "example.py"), "What colour is it?"]
+    done = subprocess.run(alone, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "example.py" in done.stderr and not done.stdout
+
+
 def runpy_lines(folder, *texts):
     done = subprocess.run(
         [sys.executable, str(folder / "example.py"), *texts], capture_output=True, text=True, check=True

@@ -87,7 +87,8 @@ def test_python(built):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["search", "{built}"], 2, "name queries"),
+        (["search", "{built}"], 2, "there is no query"),
+        (["search", "{built}", "x", "--queries", "y.txt"], 2, "--queries does not go with"),
         (["search", "{built}", "x", "--filter", "yaer > 3"], 2, "Did you mean 'year'"),
         (["search", "{built}", "x", "--mode", "bm52"], 2, "Did you mean 'bm25'"),
         (["search", "{notes}", "x"], 3, "there is no index"),
@@ -138,7 +139,13 @@ def test_questions_and_answers(call, embed_model, tmp_path):
     ]
     assert (known["known"], known["answer"]) == (True, "Press card.")
     assert call("search", tmp_path / "faq", "How do I reset my card?").out.startswith("Press card.")
-    assert "not reranked" in call("search", tmp_path / "faq", "card", "--rerank", embed_model).err
+    for flag in (["--rerank", embed_model], ["--mode", "bm25"], ["--top", 3], ["--per-document"]):
+        refused = call("search", tmp_path / "faq", "card", *flag)
+        assert refused.code == 2 and f"{flag[0]} does not go with" in refused.err
+    (tmp_path / "asked.jsonl").write_text('{"text": ""}\n{"text": "How do I reset my card?"}\n')
+    replies = [line["reply"] for line in call("search", tmp_path / "faq", "--queries", tmp_path / "asked.jsonl").lines]
+    assert [reply["answer"] for reply in replies] == [None, "Press card."]
+    assert call("search", tmp_path / "faq", "").out == "I don't know.\n"
 
 
 def test_ctrl_c_keeps_what_is_done(process, embed_model, tmp_path, call):

@@ -199,7 +199,7 @@ def test_evaluate_refuses(call, folder, default, model, blimp, data):
         outcome = call("evaluate", *arguments)
         assert outcome.code == code and says in outcome.err, (arguments, outcome.err)
     refused = call("finetune", "fill-mask", "--model", folder, "--train", labelled, "--out", data / "never")
-    assert refused.code == 2 and "unknown task" in refused.err and not (data / "never").exists()
+    assert refused.code == 2 and "--task fill-mask" in refused.err and not (data / "never").exists()
 
 
 def test_info_names_the_task(call, default):

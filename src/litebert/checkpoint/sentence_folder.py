@@ -56,12 +56,17 @@ def check_sentence_files(folder: Path) -> int | None:
     try:
         modules = json.loads((folder / MODULES).read_text(encoding="utf-8"))
         kinds = [str(module["type"]).rsplit(".", 1)[-1] for module in modules]
+        poolings = [str(m["path"]) for m, kind in zip(modules, kinds, strict=True) if kind == "Pooling"]
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise CheckpointError(f"{MODULES} is damaged: {error}", path=folder / MODULES) from error
     other = [kind for kind in kinds if kind not in ("Transformer", "Pooling", "Normalize")]
     pooling: Mapping[str, Any] = {}
-    if (folder / _POOLING / "config.json").is_file():
-        pooling = read_json_object(folder / _POOLING / "config.json")
+    for name in poolings:
+        if not (folder / name / "config.json").is_file():
+            raise CheckpointError(
+                f"{MODULES} names {name!r}, which has no config.json", hint="Get the whole folder again.", path=folder
+            )
+        pooling = read_json_object(folder / name / "config.json")
     modes = [
         name.removeprefix("pooling_mode_")
         for name, on in pooling.items()

@@ -10,6 +10,8 @@ from litebert.cli.output import common_options, print_result, say
 
 NOT_MEASURING = ("bundle", "bundle_embed", "tables")
 """Programs beside the benchmarks that only write."""
+_WRONG_CALL = 2
+"""Status with which argparse ends a program."""
 
 
 @click.command("bench", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -54,9 +56,14 @@ def command(
     elif not os.access(path.parent / "results", os.W_OK):
         raise UsageError("the folder beside the programs cannot be written to", hint="Add --results DIR before NAME.")
     done = subprocess.run([sys.executable, str(path), *arguments], env=environment, check=False)
+    if done.returncode == _WRONG_CALL:
+        raise UsageError(
+            f"{name} cannot be called like this", hint=f"What is wrong is above; see litebert bench {name} --help."
+        )
     if done.returncode:
         raise RunError(f"the benchmark {name} ended with status {done.returncode}", hint="What it says is above.")
-    say(f"figures: {results or path.parent / 'results'}")
+    if not {"-h", "--help"} & set(arguments):
+        say(f"figures: {results or path.parent / 'results'}")
 
 
 def benchmark_programs() -> dict[str, tuple[Path, str]]:

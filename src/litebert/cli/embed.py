@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from litebert.cli.engine_options import engine_options
+from litebert.cli.engine_options import engine_options, refuse_flags
 from litebert.cli.output import common_options, print_result, reader_may_go, say
 
 
@@ -52,6 +52,7 @@ def command(
         MakesVectors,
         SentenceTransformerModel,
         embedded,
+        first_texts,
         json_lines,
         write_vectors,
     )
@@ -69,6 +70,7 @@ def command(
         raise UsageError("--size and --number-type do not go with --teacher", hint="Its vectors are kept as they are.")
     maker: MakesVectors
     if teacher:
+        refuse_flags(click.get_current_context(), ("precision",), "--teacher")
         maker = SentenceTransformerModel(model, device, engine["precision"])
     else:
         pipeline = load(model, "embed", device=device, **engine)
@@ -80,7 +82,7 @@ def command(
         counting("embedding", None, quiet=as_json or output is None) as progress,
         in_file("<stdin>" if file == STDIN else file),
     ):
-        chunks = embedded(maker, records, progress)
+        chunks = embedded(maker, first_texts(records, warnings), progress)
         if output is None:
             with reader_may_go():
                 for line in json_lines(chunks):

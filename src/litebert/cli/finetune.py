@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import click
 from litebert.cli.output import common_options, print_result, program, table
 
 if TYPE_CHECKING:
+    from litebert.tasks.base import Task
     from litebert.tasks.finetune import FinetuneResult, FinetuneSettings, Prepared
 
 
@@ -42,12 +44,13 @@ def command(
     task: str, out: str, recipe: str | None, overrides: tuple[str, ...], resume: bool, force: bool, dry_run: bool,
     as_json: bool, debug: bool, **flags: Any,  # noqa: ARG001
 ) -> None:  # fmt: skip
-    """Train a model for TASK: classify, or a benchmark such as glue/mrpc.
+    """Train a model for TASK: classify, few-shot, qa, ner, choice, rerank, embed, summarize, or a benchmark such as glue/mrpc.
 
     \b
     Example:
       litebert finetune classify --model random:nano --train train.csv --dev dev.csv --out model
       litebert finetune glue/mrpc --model albert/albert-base-v2 --data MRPC --out mrpc --seeds 5
+      litebert finetune rerank --model litebert-small-en --train pairs.jsonl --out ranker --recipe rerank-small
     """  # noqa: D301
     from litebert.tasks.finetune import finetune, prepare
 
@@ -57,7 +60,7 @@ def command(
         _print_plan(prepared, out, as_json=as_json)
         return
     result = finetune(prepared, out, resume=resume, force=force, progress=not as_json)
-    print_outcome("finetune", result, as_json=as_json)
+    print_outcome("finetune", result, prepared.task, as_json=as_json)
 
 
 def resolve(task: str, recipe: str | None, overrides: tuple[str, ...], flags: dict[str, Any]) -> FinetuneSettings:
@@ -100,7 +103,7 @@ def _print_plan(prepared: Prepared, out: str, *, as_json: bool) -> None:
     print_result("finetune", figures, table(rows), as_json=as_json, warnings=prepared.warnings)
 
 
-def print_outcome(command_name: str, result: FinetuneResult, *, as_json: bool) -> None:
+def print_outcome(command_name: str, result: FinetuneResult, task: Task, *, as_json: bool) -> None:
     """Print what all seeds reached."""
     kept = next(seed for seed in result.seeds if seed.seed == result.kept)
     metrics = kept.score.evaluation.metrics
@@ -119,7 +122,7 @@ def print_outcome(command_name: str, result: FinetuneResult, *, as_json: bool) -
     lines += [
         f"model   {result.folder}",
         f"report  {report}",
-        f'try     echo "some text" | {program()} predict {result.folder}',
+        f"try     echo '{task.piped()}' | {program()} predict {shlex.quote(str(result.folder))}",
     ]
     print_result(
         command_name, data, "\n".join(lines), as_json=as_json, warnings=result.warnings,

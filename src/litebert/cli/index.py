@@ -113,9 +113,10 @@ def _text(built: Built) -> str:
         ),
     ]
     if (faq := built.faq) is not None:
-        rows.append(
-            ("answers from", f"similarity {faq.threshold:.3f}: {faq.unknown_rate:.0%} of unanswerable questions pass")
+        passing = (
+            f"{faq.unknown_rate:.0%} of unanswerable questions pass" if faq.unknown else "nothing to learn it from"
         )
+        rows.append(("answers from", f"similarity {faq.threshold:.3f}: {passing}"))
         if faq.answered is not None:
             right = "" if faq.right is None else f", {faq.right:.0%} of them rightly"
             rows.append(("other wordings", f"{faq.wordings:,}, {faq.answered:.0%} answered{right}"))

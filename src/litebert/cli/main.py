@@ -107,6 +107,9 @@ def run(args: list[str]) -> int:
         if debug:
             raise
         return report_error(error, command=name, as_json=as_json)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return UsageError.exit_code
     except click.ClickException as error:
         return report_error(_from_click(error), command=name, as_json=as_json)
     except (click.exceptions.Abort, KeyboardInterrupt):

@@ -18,7 +18,8 @@ from litebert.cli.output import common_options, print_result, reader_may_go, say
 @click.argument("model")
 @click.argument("file", default="-")
 @click.option(
-    "--task", help="For a pretrained MODEL: fill-mask, coherence or summarize; default: what the folder names."
+    "--task",
+    help="For a pretrained MODEL: fill-mask, coherence, summarize, zero-shot-classification or embed; default: what the folder names.",
 )
 @click.option("--output", help="File to write; default: standard output.")
 @click.option("--columns", help="Which column is what: text=...,pair=...")

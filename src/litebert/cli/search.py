@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from litebert.cli.output import common_options, finite, print_result, reader_may_go, say
 
@@ -59,8 +60,12 @@ def command(
     from litebert.errors import UsageError
     from litebert.search.index import Index
 
-    if bool(query) == (queries is not None):
-        raise UsageError("name queries, or a file of them", hint='For example: litebert search DIR "a question"')
+    if query == ("-",) and queries is None:
+        query, queries = (), "-"
+    if query and queries is not None:
+        raise UsageError("--queries does not go with queries on the command line", hint="Leave one of the two out.")
+    if not query and queries is None:
+        raise UsageError("there is no query", hint='For example: litebert search DIR "a question", or --queries FILE.')
     engine: dict[str, Any] = {"device": device, "precision": precision, "threads": threads}
     opened = Index.open(index, model=model, **engine)
     asking = _Asking(opened, options, rerank, engine)
@@ -76,15 +81,14 @@ class _Asking:
     """Asks an index for hits or, if it is one of questions and answers, for an answer."""
 
     def __init__(self, index: Index, options: dict[str, Any], rerank: str | None, engine: dict[str, Any]) -> None:
-        from litebert.errors import UsageError
         from litebert.inference.loading import load
         from litebert.search.rerank import reranker
 
         self.index = index
         condition = options.pop("condition")
         self.options = {**options, "filter": condition}
-        if rerank is not None and index.description.kind == "faq":
-            raise UsageError("an index of questions and answers is not reranked", hint="Leave --rerank out.")
+        if index.description.kind == "faq":
+            _refuse_for_answers()
         if rerank is not None:
             self.options["rerank"] = reranker(load(rerank, **engine))
 
@@ -96,6 +100,20 @@ class _Asking:
 
     def _reply(self, text: str) -> Reply:
         return self.index.answer(text, filter=self.options["filter"])
+
+
+def _refuse_for_answers() -> None:
+    """Refuse flags that mean nothing for an index of questions and answers, which gives one answer, by the nearest question."""
+    from litebert.errors import UsageError
+
+    context = click.get_current_context()
+    for name in ("rerank", "top", "mode", "candidates", "per_document", "exact"):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(
+                f"{flag} does not go with an index of questions and answers",
+                hint=f"It gives the answer of the nearest question: leave {flag} out.",
+            )
 
 
 def _stream(asking: _Asking, path: str, columns: str | None, kind: str | None) -> None:
@@ -141,6 +159,8 @@ def _shown(result: dict[str, Any], *, several: bool) -> str:
 
 
 def _shown_reply(reply: dict[str, Any]) -> str:
+    if not reply["question"]:  # an empty query was compared with nothing
+        return "I don't know."
     nearest = f'nearest question: "{reply["question"]}" ({reply["id"]}), similarity {reply["score"]:.3f}'
     said = reply["answer"] if reply["known"] else "I don't know."
     return f"{said}\n   confidence {reply['confidence']:.2f}; {nearest}"

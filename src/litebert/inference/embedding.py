@@ -49,7 +49,12 @@ class Embedder:
         Args:
             texts: Of any length; an empty one gets the vector of nothing.
             progress: Called with the number of texts done.
+
+        Raises:
+            UsageError: It is one text, not several.
         """
+        if isinstance(texts, str):
+            raise UsageError("expected texts, got one", hint='embed(["text", ...])')
         found = []
         for chunk in self.stream(texts):
             found.append(chunk)
@@ -70,6 +75,7 @@ class Embedder:
         loaded = cast(TaskModel, self.pipeline.loaded)
         digest = hashlib.sha256(loaded.weights_hash().encode())
         encoder = loaded.model.albert
-        parts = (self.size, self.number_type, getattr(encoder, "depth", None), loaded.text)
+        depth = getattr(getattr(encoder, "encoder", encoder), "depth", None)  # the reference keeps it one level below
+        parts = (self.size, self.number_type, depth, loaded.text)
         digest.update(repr(parts).encode())
         return digest.hexdigest()[:16]

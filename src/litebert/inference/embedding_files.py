@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import torch
@@ -57,7 +57,19 @@ class SentenceTransformerModel:
         """Return (N, H) float32 of length 1."""
         with torch.autocast(self.model.device.type, dtype=torch.bfloat16, enabled=self.autocast):
             found = self.model.encode(texts, batch_size=64, normalize_embeddings=True, show_progress_bar=False)
-        return np.asarray(found, dtype=np.float32)
+        vectors = np.asarray(found, dtype=np.float32)  # in bfloat16 their lengths were 1 to two digits only
+        units: np.ndarray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-12)
+        return units
+
+
+def first_texts(records: Iterable[Record], warnings: list[str]) -> Iterator[Record]:
+    """Yield records; if some are pairs, tell that their second texts get no vector."""
+    pairs = 0
+    for record in records:
+        pairs += record.pair is not None
+        yield record
+    if pairs:
+        warnings.append(f"{pairs} records are pairs: only their first texts have vectors")
 
 
 def embedded(
@@ -91,7 +103,7 @@ def write_vectors(path: str | Path, chunks: Iterable[tuple[list[Record], np.ndar
     """Write vectors in the format the suffix names, in one step.
 
     Args:
-        path: ``.npy``: (N, H); ``.parquet``: columns ``text`` and ``embedding``, and ``id`` if there is one; ``.jsonl``.
+        path: ``.npy``: (N, H); ``.parquet``: columns ``text``, ``embedding``, and ``id`` if a text has one; ``.jsonl``.
         chunks: From ``embedded``.
 
     Returns:
@@ -122,8 +134,22 @@ def write_vectors(path: str | Path, chunks: Iterable[tuple[list[Record], np.ndar
 
 
 def _write_npy(path: Path, chunks: Iterator[tuple[list[Record], np.ndarray]]) -> None:
+    count = 0
     with path.open("wb") as stream:
-        np.save(stream, np.concatenate([vectors for _, vectors in chunks]))
+        for _, vectors in chunks:
+            if not count:
+                _write_npy_header(stream, vectors, 0)
+            stream.write(np.ascontiguousarray(vectors).tobytes())
+            count += len(vectors)
+        stream.seek(0)
+        _write_npy_header(stream, vectors, count)
+
+
+def _write_npy_header(stream: BinaryIO, vectors: np.ndarray, count: int) -> None:
+    """Write the head of a file of so many rows like those; NumPy leaves room in it for any number."""
+    shape = (count, *vectors.shape[1:])
+    head = {"descr": np.lib.format.dtype_to_descr(vectors.dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, head)
 
 
 def _write_parquet(path: Path, chunks: Iterator[tuple[list[Record], np.ndarray]]) -> None:
@@ -135,7 +161,9 @@ def _write_parquet(path: Path, chunks: Iterator[tuple[list[Record], np.ndarray]]
         for records, vectors in chunks:
             values = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
             columns = {"text": pa.array([record.text for record in records]), "embedding": values}
-            identified = writer.schema.names[0] == "id" if writer is not None else records[0].id is not None
+            identified = (
+                writer.schema.names[0] == "id" if writer is not None else any(r.id is not None for r in records)
+            )
             if identified:
                 columns = {
                     "id": pa.array([None if r.id is None else str(r.id) for r in records], pa.string()),

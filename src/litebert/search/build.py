@@ -102,7 +102,7 @@ def build_index(
     _check_language(language)
     if wordings is not None and not questions:
         raise UsageError("other wordings are for an index of questions and answers", hint="Add --faq.")
-    found = find_files(inputs)
+    found = find_files(inputs, reading.warnings)
     store = store or open_store(out)
     with store.writing(), _seen() as seen:
         description = _described(store, embedder, model, chunks, language, "faq" if questions else "texts")
@@ -273,9 +273,8 @@ class _Builder:
         if built.empty:
             built.warnings.append(f"{built.empty} of {self.read} documents have no text, and were left out")
         if not built.chunks:
-            raise DataError(
-                f"there is no text in any of {self.read} documents", hint="Check the files, and --columns for tables."
-            )
+            where = f"any of {self.read} documents" if self.read else "these files"
+            raise DataError(f"there is no text in {where}", hint="Check the files, and --columns for tables.")
         if self.description.kind == "faq":
             built.faq = self._calibrated(wordings, unknown_rate)
         done = built.added or built.changed or built.removed or built.faq != self.description.faq
@@ -294,7 +293,10 @@ class _Builder:
             self.built.warnings.append(
                 f"only {len(asked)} questions: from so few it cannot be learnt well when an answer is not known"
             )
-        return faq.calibrate(self._asked(asked), self._asked(others), self.store.vectors(), unknown_rate=unknown_rate)
+        found = faq.calibrate(self._asked(asked), self._asked(others), self.store.vectors(), unknown_rate=unknown_rate)
+        if not found.unknown:
+            self.built.warnings.append("all questions have the same answer: it is given whatever is asked")
+        return found
 
     def _asked(self, wordings: list[faq.Wording]) -> faq.Asked:
         texts = [wording.question for wording in wordings]

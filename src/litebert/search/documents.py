@@ -107,18 +107,19 @@ def read_documents(files: Sequence[tuple[Path, str]], reading: Reading) -> Itera
     reading.warnings.extend(f"{what}: {counters[key]}" for key, what in _TOLD.items() if counters[key])
 
 
-def find_files(inputs: Sequence[str]) -> list[tuple[Path, str]]:
+def find_files(inputs: Sequence[str], warnings: list[str] | None = None) -> list[tuple[Path, str]]:
     """Return the files that inputs mean, each once, with the names they go by in the index.
 
     Args:
         inputs: Files, folders (searched to the bottom, without hidden names), globs.
+        warnings: Receives how many files of folders are of a kind that cannot be read.
 
     Raises:
         DataError: Nothing there, or nothing of a kind that can be read.
     """
     found: dict[Path, str] = {}
     for given in inputs:
-        for path, name in _files_of(given):
+        for path, name in _files_of(given, [] if warnings is None else warnings):
             found.setdefault(path, name)
     taken: dict[str, Path] = {}
     for path, name in found.items():
@@ -132,7 +133,7 @@ def find_files(inputs: Sequence[str]) -> list[tuple[Path, str]]:
     return sorted(found.items())
 
 
-def _files_of(given: str) -> list[tuple[Path, str]]:
+def _files_of(given: str, warnings: list[str]) -> list[tuple[Path, str]]:
     path = Path(given)
     if "://" in given:
         raise UsageError(f"{given}: an index is built from files on this machine", hint="Download them first.")
@@ -142,6 +143,10 @@ def _files_of(given: str) -> list[tuple[Path, str]]:
         if not some:
             seen = f"{len(walked)} files, none of a kind that can be read" if walked else "no files"
             raise DataError(f"{given} holds {seen}", hint=f"Allowed: {_allowed()}.", path=given)
+        if others := [file for file in walked if not _known(file)]:
+            kinds = sorted({file.suffix.lower() or "without suffix" for file in others})
+            shown = ", ".join(kinds[:5]) + (", ..." if len(kinds) > 5 else "")
+            warnings.append(f"files in {given} left out because they are of another kind ({shown}): {len(others)}")
         return some
     if path.is_file():
         if not _known(path):

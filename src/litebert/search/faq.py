@@ -71,7 +71,7 @@ class Reply:
     Attributes:
         answer: The answer; None for "I don't know".
         confidence: How sure it is, 0 to 1.
-        question: The nearest question of the index.
+        question: The nearest question of the index; for an empty question this and what follows say nothing.
         score: The similarity of the two questions.
         id: Identifier of that question.
         best: The answer of the nearest question, known or not.

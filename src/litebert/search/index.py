@@ -208,7 +208,7 @@ class Index:
         """Answer a question from an index of questions and answers, or say that the answer is not known.
 
         Args:
-            question: A text.
+            question: A text; an empty one is not known.
             filter: Condition on metadata.
 
         Raises:
@@ -221,6 +221,8 @@ class Index:
                 f"the index {self.store.location} holds texts, not questions with answers",
                 hint="Build one with: litebert index MODEL FILE --faq --out DIR",
             )
+        if not question.strip():
+            return Reply(None, 0.0, "", 0.0, "", "", "", {})
         hits = self.search(question, top=1, mode="dense", filter=filter)
         if not hits:
             raise DataError("there is no question to compare with", hint="Ask something that the filter lets through.")

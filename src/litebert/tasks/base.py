@@ -196,6 +196,10 @@ class Task(ABC):
         log_p, log_q = logits.log_softmax(dim=-1), teacher.log_softmax(dim=-1)
         return (log_q.exp() * (log_q - log_p)).sum()
 
+    def piped(self) -> str:
+        """Return an input for ``litebert predict``, a line without apostrophes: some text, or an object with the parts it needs."""
+        return "some text"
+
     @abstractmethod
     def chance(self, examples: Sequence[Example]) -> float | None:
         """Return the mean loss of a model that knows only how often each label occurs; None if that means nothing."""

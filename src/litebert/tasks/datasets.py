@@ -15,7 +15,7 @@ from litebert.errors import DataError, UsageError, nearest
 from litebert.tasks.base import Task
 from litebert.tasks.official.table import OFFICIAL, benchmark_names, official_data
 from litebert.tasks.reading.records import Record, content_hash, parse_columns
-from litebert.tasks.registry import TASKS, task_class
+from litebert.tasks.registry import TASKS, ZERO_SHOT, task_class
 
 
 @dataclass
@@ -59,6 +59,10 @@ def read_splits(
     """
     if "/" in name or name in OFFICIAL:
         return _benchmark_splits(name, {"train": train, "dev": dev}, data, options, dev_fraction, limit)
+    if name not in TASKS and name in ZERO_SHOT:
+        raise UsageError(
+            f"{name!r} is not trained: a pretrained model answers it", hint=f"litebert predict MODEL FILE --task {name}"
+        )
     if name not in TASKS:
         raise UsageError(f"unknown task {name!r}", hint=nearest(name, [*TASKS, *benchmark_names()]))
     if data is not None:
@@ -88,6 +92,8 @@ def _benchmark_splits(
         raise UsageError(f"{name} has no training data", hint=nearest(name, benchmark_names()))
     if data is None and files["train"] is None:
         raise UsageError(f"{name} needs its official files", hint="Name their folder: --data DIR")
+    if data is not None:
+        official_folder(data, name)
     warnings: list[str] = []
     provenance: dict[str, Any] = {}
     found: dict[str, list[Record] | None] = {}
@@ -118,6 +124,16 @@ def _assemble(
         warnings.append(f"training on {limit} records only (limit)")
     provenance["train"]["records"] = len(train)  # those trained on, not those in the file
     return Splits(task, train, dev, provenance, warnings)
+
+
+def official_folder(data: str, name: str) -> None:
+    """Refuse what cannot be the folder of a benchmark because it is not there.
+
+    Raises:
+        DataError: Nothing has this name.
+    """
+    if not Path(data).exists():
+        raise DataError(f"there is no folder {data}", hint=f"It should hold the official files of {name}.", path=data)
 
 
 @contextmanager

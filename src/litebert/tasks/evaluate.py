@@ -9,7 +9,7 @@ from typing import Any
 
 from litebert.errors import DataError, UsageError, nearest
 from litebert.tasks.base import Passes, Score, Task, predict_outputs
-from litebert.tasks.datasets import in_file
+from litebert.tasks.datasets import in_file, official_folder
 from litebert.tasks.examples import WindowCount, unknown_pieces
 from litebert.tasks.model_folder import TaskModel
 from litebert.tasks.official.table import official_data
@@ -103,6 +103,7 @@ def _benchmark(
     loaded: TaskModel, benchmark: str, data: str, split: str | None, warnings: list[str]
 ) -> tuple[Task, dict[str, list[Record]]]:
     official = official_data(benchmark)
+    official_folder(data, benchmark)
     task = official.of_model(loaded.task)
     file = data if Path(data).is_file() else None
     if file is not None:

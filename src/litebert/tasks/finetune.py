@@ -310,7 +310,9 @@ def _conclude(
     task, score = prepared.task.tune_and_score(outputs, prepared.splits.dev, prepared.dev)
     names = list(score.evaluation.metrics)
     median = {n: statistics.median(r.score.evaluation.metrics[n] for r in results) for n in names}
-    told = [*prepared.warnings, *(w for r in results for w in r.warnings), *score.evaluation.notes]
+    told = [
+        *prepared.warnings, *(w for r in results for w in r.warnings), *score.evaluation.notes, *_learnt_nothing(score),
+    ]  # fmt: skip
     warnings = list(dict.fromkeys(told))
     provenance = _provenance(prepared, results, kept, score, median)
     save_task_model(folder.path, task, model, prepared.tokenizer, prepared.settings.text, provenance=provenance)
@@ -320,6 +322,15 @@ def _conclude(
     )  # fmt: skip
     report.write(folder.report)
     return FinetuneResult(folder.path, list(results), kept.seed, median, warnings)
+
+
+def _learnt_nothing(score: Score) -> list[str]:
+    """Return a warning where the main figure is no better than that of an answer without learning; short runs end so, too."""
+    name, reached = next(iter(score.evaluation.metrics.items()))
+    without = score.evaluation.baseline.get(name)
+    if without is None or reached > without:
+        return []
+    return [f"{name} {reached:.4f} on the held-out records is no better than {without:.4f} without learning"]
 
 
 def _provenance(

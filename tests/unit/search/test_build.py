@@ -227,6 +227,7 @@ def test_folders_skip_what_is_no_text(tmp_path, write, build):
     assert set(texts_of(place)) == {"a.txt", "deep/b.md", "c.html", "7"}
     assert set(texts_of(place, filter="year == 1990")) == {"7"}
     assert any("no text: 1" in warning for warning in built.warnings)
+    assert any("another kind (.png): 1" in warning for warning in built.warnings)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +236,7 @@ def test_folders_skip_what_is_no_text(tmp_path, write, build):
         ("rows.jsonl", '{"title": "x", "txt": "y"}\n', "no column recognised as text"),
         ("rows.jsonl", '{"text": "x"\n', "line 1"),
         ("rows.csv", "text,a\nx,1\ny\n", "has 1 columns"),
-        ("empty.txt", "", "no text in any of"),
+        ("empty.txt", "", "no text in these files"),
         ("blank.jsonl", '{"text": " "}\n', "no text in any of"),
         ("noise.xyz", "x", "tells no kind"),
     ],

@@ -84,6 +84,18 @@ def test_few_questions_are_told(faq):
     assert index.answer(rows()[0]["question"]).answer == "Answer on topic0."
 
 
+def test_a_single_answer_is_told(faq):
+    built, _ = faq([{**row, "answer": "Yes."} for row in rows()[:4]])
+    assert any("the same answer" in warning for warning in built.warnings)
+    built, _ = faq(rows()[:4])
+    assert not any("the same answer" in warning for warning in built.warnings)
+
+
+def test_an_empty_question_is_not_known(faq):
+    _, index = faq(rows()[:3])
+    assert (index.answer(" ").answer, index.answer("").confidence) == (None, 0.0)
+
+
 def test_texts_have_no_answers(index):
     with pytest.raises(UsageError, match="not questions with answers"):
         index.answer("anything")

@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from pyarrow import parquet
 
 import litebert
+from litebert.checkpoint.sentence_folder import check_sentence_files, write_sentence_files
 from litebert.errors import CheckpointError, ConfigError, DataError, UsageError
+from litebert.tasks.datasets import hold_out
 from litebert.tasks.embed.data import Positive, TeacherVector, inferences, read_embedding_records
 from litebert.tasks.embed.losses import contrastive, cut, over_sizes, similarity_error, teacher_error
 from litebert.tasks.embed.scores import score_positives, score_similarities, score_teacher
@@ -93,20 +95,65 @@ class TestData:
             ({"text": "a", "embedding": "x"}, "no list of finite numbers"),
             ({"sentence1": "a", "sentence2": "b", "label": "maybe"}, "neither a number nor an inference"),
             ({"text": "alone"}, "nothing is said about"),
+            ({"premise": "a", "hypothesis": "b", "label": 0}, "do not say which is which"),
+            ({"anchor": "a", "positive": 5}, "no text"),
+            ({"anchor": "a", "positive": {"text": "b"}}, "no text"),
+            ({"text": "a", "embedding": [[1, 2], [3, 4]]}, "no list of finite numbers"),
+            ({"text": "a", "embedding": [10**400, 1]}, "no list of finite numbers"),
+            ({"premise": "a", "hypothesis": "b", "label": "neutral"}, "none of 1 inferences"),
         ],
     )
     def test_what_is_wrong_is_said(self, tmp_path, row, message):
         with pytest.raises(DataError, match=message):
             read(written(tmp_path / "a.jsonl", row))
 
+    @pytest.mark.parametrize(
+        ("vectors", "message"),
+        [
+            ([[1.0, 2.0], [1.0, 2.0, 3.0, 4.0]], "several sizes"),  # six numbers, which two rows would share
+            (["1", "2"], "no lists of numbers"),
+            ([1.0, 2.0], "no lists of numbers"),
+            ([{"a": 1.0}, {"a": 2.0}], "no lists of numbers"),
+            (pa.array([], pa.list_(pa.float32())), "no usable rows"),
+        ],
+    )
+    def test_what_is_wrong_in_parquet_is_said(self, tmp_path, vectors, message):
+        path = tmp_path / "a.parquet"
+        parquet.write_table(
+            pa.table({"text": pa.array(["a", "b"][: len(vectors)], pa.string()), "embedding": vectors}), path
+        )
+        with pytest.raises(DataError, match=message):
+            read(path)
+
+    def test_sizes_do_not_change_from_one_batch_to_the_next(self, tmp_path):
+        path = tmp_path / "a.parquet"
+        vectors = [[1.0, 2.0]] * 1024 + [[1.0, 2.0, 3.0]]
+        parquet.write_table(pa.table({"text": ["a"] * 1025, "embedding": vectors}), path)
+        with pytest.raises(DataError, match="several sizes"):
+            read(path)
+
+    def test_large_numbers_keep_their_direction(self, tmp_path):
+        (record,), _ = read(written(tmp_path / "a.jsonl", {"text": "a", "embedding": [3e30, 4e30]}))
+        assert record.label.vector.tolist() == pytest.approx([0.6, 0.8], abs=1e-3)
+
+    def test_halves_of_characters_are_replaced(self, tmp_path, tokenizer):
+        row = {"anchor": "a \ud800", "positive": "b \udc00", "negative": "c \ud800"}
+        records, warnings = read(written(tmp_path / "a.jsonl", row))
+        assert (records[0].text, records[0].pair, records[0].label.negatives) == ("a \ufffd", "b \ufffd", ("c \ufffd",))
+        assert len(warnings) == 1 and "U+FFFD" in warnings[0]
+
+    def test_texts_of_one_anchor_are_held_out_together(self):
+        records = [Record(f"a{i // 5}", f"p{i}", Positive()) for i in range(50)]
+        train, dev = hold_out(records, 0.2, EmbedTask.source)
+        assert len(dev) == 10 and not {r.text for r in train} & {r.text for r in dev}
+
     def test_vectors_of_several_sizes_are_refused(self, tmp_path):
         records, _ = read(
             written(tmp_path / "a.jsonl", {"text": "a", "embedding": [1, 2]}, {"text": "b", "embedding": [1, 2, 3]})
         )
-        with pytest.raises(DataError, match="2 and 3 numbers"):
-            EmbedTask("teacher").training_examples(
-                records, AlbertTokenizer.bundled(), TextSettings(), count=WindowCount()
-            )
+        for make in (EmbedTask("teacher").training_examples, EmbedTask("teacher").examples):  # to train on and to score
+            with pytest.raises(DataError, match="2 and 3 numbers"):
+                make(records, AlbertTokenizer.bundled(), TextSettings(), count=WindowCount())
 
     def test_a_file_of_two_kinds_is_refused(self):
         records = [Record("a", "b", Positive()), Record("a", "b", 1.0)]
@@ -115,7 +162,9 @@ class TestData:
                 records, AlbertTokenizer.bundled(), TextSettings(), count=WindowCount()
             )
 
-    @pytest.mark.parametrize("options", [{"sizes": [1]}, {"temperature": 0}, {"temperatur": 1}])
+    @pytest.mark.parametrize(
+        "options", [{"sizes": [1]}, {"sizes": "64"}, {"temperature": 0}, {"temperature": "nan"}, {"temperatur": 1}]
+    )
     def test_options_are_checked(self, options):
         with pytest.raises(ConfigError):
             EmbedTask.from_records([], options)
@@ -140,6 +189,19 @@ class TestLosses:
         a, b = unit([1, 0], [1, 0]), unit([1, 0.1], [1, -0.1])
         assert contrastive(a, b, torch.tensor([7, 7]), 0.05).item() == pytest.approx(0, abs=1e-6)
         assert contrastive(a, b, torch.tensor([7, 8]), 0.05).item() > 1
+
+    def test_equal_texts_are_no_negatives(self):
+        a, b = unit([1, 0], [1, 0.2]), unit([1, 0.1], [1, -0.1])
+        distinct = contrastive(a, b, torch.tensor([[0, 1], [2, 3]]), 0.05).item()
+        assert distinct > 1 and distinct == pytest.approx(contrastive(a, b, torch.tensor([0, 1]), 0.05).item())
+        for names in (
+            [[0, 1], [2, 1]],
+            [[0, 1], [0, 2]],
+            [[0, 1], [1, 0]],
+        ):  # the same text, the same anchor, turned round
+            assert contrastive(a, b, torch.tensor(names), 0.05).item() == pytest.approx(0, abs=1e-6)
+        one_way = contrastive(a, b, torch.tensor([[0, 1], [2, 0]]), 0.05).item()  # the second text is the first anchor
+        assert 0 < one_way < distinct
 
     def test_similarity(self):
         assert similarity_error(unit([1, 0]), unit([1, 1]), torch.tensor([0.0])).item() == pytest.approx(0.5)
@@ -254,6 +316,19 @@ class TestScores:
         records = [Record("a", "1", Positive()), Record("b", "2", Positive())]
         assert score_positives(same, same, records).evaluation.metrics["recall@1"] == 0
 
+    def test_equal_texts_do_not_compete(self):
+        records = [Record("a", "yes", Positive()), Record("b", "yes", Positive()), Record("yes", "b", Positive())]
+        first = unit([1, 0.1, 0], [1, 0, 0.1], [1, 0, 0]).numpy()
+        others = unit([1, 0, 0], [1, 0, 0], [1, 0, 0.1]).numpy()
+        score = score_positives(first, others, records)
+        assert score.evaluation.metrics["recall@1"] == 1  # all are equally near
+        assert score.evaluation.baseline["mrr@10"] == pytest.approx((0.75 + 1 + 1) / 3)
+
+    def test_what_is_no_number_finds_nothing(self):
+        records = [Record("a", "1", Positive()), Record("b", "2", Positive())]
+        broken = np.full((2, 4), np.nan, np.float32)
+        assert score_positives(broken, broken, records).evaluation.metrics["recall@1"] == 0
+
     def test_a_teacher(self):
         draw = np.random.default_rng(0)
         teacher = draw.normal(size=(30, 8)).astype(np.float32)
@@ -306,6 +381,16 @@ class TestFolder:
         )
         with pytest.raises(CheckpointError, match="cls_token"):
             AlbertForSentenceEmbedding.from_pretrained(tmp_path)
+
+    @pytest.mark.parametrize(("name", "message"), [("2_Pooling", "cls_token"), ("3_Pooling", "no config.json")])
+    def test_the_pooling_is_where_the_modules_say(self, tmp_path, name, message):
+        write_sentence_files(tmp_path, hidden_size=8, max_length=16)
+        modules = (tmp_path / "modules.json").read_text()
+        (tmp_path / "modules.json").write_text(modules.replace("1_Pooling", name))
+        (tmp_path / "2_Pooling").mkdir()
+        (tmp_path / "2_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
+        with pytest.raises(CheckpointError, match=message):
+            check_sentence_files(tmp_path)
 
     def test_conversion_keeps_what_makes_the_vectors(self, pretrained, tmp_path):
         from litebert.checkpoint.convert import convert

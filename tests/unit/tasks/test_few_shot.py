@@ -109,7 +109,14 @@ def test_loss_reads_first_texts_and_partners_in_turn(tokenizer):
 
 
 def test_it_is_kept():
-    task = FewShotTask.from_records(records(3, 3), {"per_label": 2})
+    task = FewShotTask.from_records(records(3, 3), {"per_label": 2, "partners": 5})
     data = json.loads(json.dumps(task.to_dict()))
     again = FewShotTask.from_dict(data)
-    assert data["name"] == "few-shot" and again.labels == task.labels and isinstance(again, FewShotTask)
+    assert data["name"] == "few-shot" and again == task and isinstance(again, FewShotTask)
+
+
+def test_a_pair_is_as_far_from_a_teacher_as_its_texts():
+    task = FewShotTask.from_records(records(3, 3), {})
+    ours, theirs = torch.randn(1, 2), torch.randn(1, 2)
+    pair, taught = (torch.cat([x, torch.zeros(1, 4)], dim=1).repeat(2, 1) for x in (ours, theirs))
+    assert task.distance(pair, taught).item() == pytest.approx(task.distance(ours, theirs).item(), rel=1e-5)

@@ -6,6 +6,7 @@ import torch
 from litebert.errors import ConfigError, DataError, UsageError
 from litebert.tasks.base import Passes
 from litebert.tasks.fill_mask.task import Filling, Fillings, _encode, _start, target_ids
+from litebert.tasks.fill_mask.words import around
 from litebert.tasks.model_folder import load_zero_shot
 from litebert.tasks.reading.records import Record
 from litebert.text import AlbertTokenizer
@@ -237,6 +238,18 @@ def test_a_long_word_is_the_product_of_its_pieces_from_left_to_right(loaded, ask
     score = {f.token_str: f.score for f in found}
     assert score["photosynthesis"] == pytest.approx(expected, rel=1e-4)
     assert found[0].score >= found[1].score
+
+
+@pytest.mark.parametrize("at", [1, 5, 50, 95, 98])
+def test_what_is_near_a_mask_gives_the_same_windows(at):
+    ids, most = list(range(100)), 16
+    near, place = around(ids, at, most)
+    assert len(near) <= 2 * most + 3 and near[place] == at and (near[0], near[-1]) == (0, 99)
+    windows = []
+    for tokens, where in ((ids, at), (near, place)):
+        start = max(0, min(where - most // 2, len(tokens) - most))
+        windows.append([tokens[0], *tokens[start + 1 : start + most - 1], tokens[-1]])
+    assert windows[0] == windows[1]
 
 
 def test_words_in_long_texts_are_read_around_the_mask(ask):

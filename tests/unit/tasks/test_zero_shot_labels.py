@@ -38,6 +38,17 @@ def test_lists_strings_templates_and_temperature(ask):
     assert inside.score == pytest.approx(0.5)
 
 
+def test_labels_as_json_in_a_string(ask):
+    (found,) = ask("ball", labels='{"sport": "a game with a ball", "politics": "ruling"}')  # as --set gives it
+    assert found.label == "sport" and len(found.scores) == 2
+
+
+@pytest.mark.parametrize("labels", ['{"ball": vote}', ["ball", ""], {"ball": "ball", "vote": " "}])
+def test_labels_that_are_none(ask, labels):
+    with pytest.raises(ConfigError, match="labels"):
+        ask("ball", labels=labels)
+
+
 @pytest.mark.parametrize("labels", [None, [], ["one"], {"one": "x"}])
 def test_too_few_labels(ask, labels):
     with pytest.raises(UsageError, match="label"):

@@ -37,6 +37,21 @@ def test_overrides():
         parse_overrides(["nonsense"])
 
 
+def test_overrides_of_lists_and_tables():
+    assert parse_overrides(['a={"x": "a, b", "y": null}', 'b={x="1"}', 'c=["p", null]', "d=[MASK] of {}"]) == {
+        "a": {"x": "a, b", "y": None}, "b": {"x": "1"}, "c": ["p", None], "d": "[MASK] of {}",
+    }  # fmt: skip
+    for broken in ("labels=[sport, politics]", "labels={sport: a game}"):
+        with pytest.raises(ConfigError, match="neither TOML nor JSON"):
+            parse_overrides([broken])
+
+
+def test_what_is_wrong_with_several_fields_is_told_without_all_of_them():
+    with pytest.raises(ConfigError) as raised:
+        build_settings(TrainingSettings, {"steps": 5, "warmup_steps": 9})
+    assert "warmup_steps" in raised.value.message and "(got {" not in raised.value.message
+
+
 def test_merge():
     assert merge({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}, "d": 4}) == {"a": {"b": 1, "c": 3}, "d": 4}
 

@@ -27,9 +27,11 @@ _LABELS = 'labels = list(json.loads((folder / "config.json").read_text())["id2la
 
 _PAIR = '("The weather is fine.", "It is a sunny day.")'
 _TEXTS = 'texts = sys.argv[1:] or ["I like it very much.", "This was a waste of time."]'
-_PAIRS = f"texts = list(zip(sys.argv[1::2], sys.argv[2::2])) or [{_PAIR}]"
+_EVEN = "len(sys.argv) % 2 or sys.exit(__doc__)"
+_PAIRS = f"{_EVEN}\ntexts = list(zip(sys.argv[1::2], sys.argv[2::2])) or [{_PAIR}]"
 _MASKS = 'texts = sys.argv[1:] or ["The capital of France is [MASK].", "She [MASK] the door and went out."]'
-_QUESTION = 'texts = list(zip(sys.argv[1::2], sys.argv[2::2])) or [("Who wrote it?", "The novel was written by Jane Austen in 1813.")]'
+_QUESTION = f"""{_EVEN}
+texts = list(zip(sys.argv[1::2], sys.argv[2::2])) or [("Who wrote it?", "The novel was written by Jane Austen in 1813.")]"""
 _CHOICE = """given, *choices = sys.argv[1:] or ["It rained all day.", "The street is wet.", "The street is dry."]
 texts = [(given, choice) for choice in choices]"""
 
@@ -130,7 +132,7 @@ def example(subject: Subject, kind: str, *, int8: bool) -> str:
 def _parts(subject: Subject) -> tuple[str, str, str]:
     """Return how the script gets its texts, what it does with the outputs, and how it is called."""
     one, two = '"some text" ...', '"first text" "second text" ...'
-    if subject.head == "sequence":
+    if subject.head in ("sequence", "vector-classifier"):
         pairs, rest = _sequence(subject.task)
         return (_PAIRS, rest, two) if pairs else (_TEXTS, rest, one)
     return {
@@ -139,7 +141,6 @@ def _parts(subject: Subject) -> tuple[str, str, str]:
         "masked-lm": (_MASKS, _FILL.format(output="logits"), '"a [MASK] text" ...'),
         "token": (_TEXTS, _TOKENS, one),
         "span": (_QUESTION, _SPAN, '"question" "text that answers it" ...'),
-        "vector-classifier": (_TEXTS, _sequence(subject.task)[1], one),
         "conditional-span": (_QUESTION, _conditional(subject.task), '"question" "text that answers it" ...'),
         "embedding": (_TEXTS, _SENTENCES, one),
         "choice": (_CHOICE, _CHOOSE, '"text" "choice" "choice" ...'),

@@ -171,6 +171,10 @@ class ChoiceTask(Task):
         there = torch.isfinite(teacher)
         return super().distance(logits.masked_fill(~there, -1e9), teacher.masked_fill(~there, -1e9))
 
+    def piped(self) -> str:
+        """Return an input for ``litebert predict``: a question with its options."""
+        return '{"question": "a question", "options": ["an answer", "another one"]}'
+
     def chance(self, examples: Sequence[Example]) -> float | None:
         """Return the mean loss of a guess."""
         return float(np.mean([np.log(len(example.detail)) for example in examples])) if examples else None

@@ -57,6 +57,12 @@ class FewShotTask(ClassifyTask):
             raise ConfigError(f"few-shot assigns one label, not kind={task.kind!r}", hint="Use classify.")
         return replace(task, **own)
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Restore from ``litebert.json``."""
+        own = {name: data[name] for name in _OWN if data.get(name) is not None}
+        return replace(super().from_dict(data), **own)
+
     def to_dict(self) -> dict[str, Any]:
         """Return what ``litebert.json`` keeps."""
         return {**super().to_dict(), "per_label": self.per_label, "partners": self.partners}
@@ -113,9 +119,10 @@ class FewShotTask(ClassifyTask):
         return right + contrastive(vectors[0::2], vectors[1::2], labels, _TEMPERATURE)
 
     def distance(self, logits: Tensor, teacher: Tensor) -> Tensor:
-        """Return the divergence of the labels' probabilities."""
+        """Return the divergence of the labels' probabilities; of the two texts of a training example the mean."""
         classes = len(self.labels)
-        return super().distance(logits[:, :classes], teacher[:, :classes])
+        texts = 2 if logits.shape[1] > classes else 1
+        return super().distance(logits[:, :classes], teacher[:, :classes]) / texts
 
     def chance(self, examples: Sequence[Example]) -> float | None:
         """Return None: the loss depends on the batch."""

@@ -236,6 +236,10 @@ class ClassifyTask(Task):
         least = F.binary_cross_entropy_with_logits(teacher, torch.sigmoid(teacher), reduction="sum")
         return (soft - least) / logits.shape[-1]
 
+    def piped(self) -> str:
+        """Return an input for ``litebert predict``: a text, or two for what was trained on pairs."""
+        return '{"text": "some text", "pair": "another text"}' if self.pairs else super().piped()
+
     def chance(self, examples: Sequence[Example]) -> float | None:
         """Return the entropy of the label frequencies, or the variance of the values."""
         targets = [e.target for e in examples if e.target is not None]

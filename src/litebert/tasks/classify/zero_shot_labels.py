@@ -6,6 +6,7 @@ vectors tell meanings apart (``embed``): those of an encoder that was only pretr
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -35,9 +36,17 @@ class LabelOptions(Settings):
     @field_validator("labels", mode="before")
     @classmethod
     def _named(cls, value: object) -> object:
+        if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+            try:
+                value = json.loads(value)
+            except ValueError:
+                raise ValueError("is neither JSON nor names between commas") from None
         if isinstance(value, str):
             value = [name.strip() for name in value.split(",") if name.strip()]
-        return {str(name): str(name) for name in value} if isinstance(value, list | tuple) else value
+        named = {str(name): str(name) for name in value} if isinstance(value, list | tuple) else value
+        if isinstance(named, Mapping) and any(not str(one).strip() for pair in named.items() for one in pair):
+            raise ValueError("has an empty label")
+        return named
 
     @field_validator("template")
     @classmethod

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +20,7 @@ import numpy as np
 
 from litebert.errors import DataError, nearest
 from litebert.tasks.reading.columns import Columns
-from litebert.tasks.reading.records import STDIN, Record, StructuredLabel, iter_records
+from litebert.tasks.reading.records import STDIN, Record, StructuredLabel, iter_records, without_surrogates
 from litebert.tasks.reading.rows import Table, format_of, open_table, text_lines
 
 ANCHORS, POSITIVES, NEGATIVES = ("anchor", "query"), ("positive", "positives", "pos"), ("negative", "negatives", "neg")
@@ -68,16 +68,23 @@ def read_embedding_records(
     Raises:
         DataError: The file is wrong.
     """
+    inferred = False
     if columns is None and str(path) != STDIN:
         if format_of(path) == "parquet" and (found := _parquet_vectors(path)) is not None:
             return found
         table = open_table(path, format=None, header=True, columned=False)
         names = {name.lower(): name for name in table.names or []}
         if any(name in names for name in VECTORS):
-            return _each(table, _with_vector)
+            return _each(table, lambda cells, line: [_with_vector(cells, line)], warnings)
         if any(name in names for name in POSITIVES):
-            return [record for records in _each(table, _with_positives) for record in records]
+            return _each(table, _with_positives, warnings)
+        inferred = {"premise", "hypothesis"} <= names.keys()
     records = list(iter_records(path, columns=columns, labels_required=False, warnings=warnings))
+    if inferred and {record.label for record in records} <= {"-1", "0", "1", "2"}:
+        raise DataError(
+            f"{path} has numbers as labels of premises and hypotheses, and they do not say which is which",
+            hint=f"Write {_ENTAILED}, {_NEITHER} and {_CONTRADICTED}.", path=path,
+        )  # fmt: skip
     return _labelled(records, str(path), labels_required, warnings)
 
 
@@ -128,7 +135,13 @@ def _labelled(records: Sequence[Record], path: str, required: bool, warnings: li
     if labels == {None}:
         return [replace(record, label=Positive()) for record in records]
     if labels & {_ENTAILED, _CONTRADICTED, _NEITHER}:
-        return inferences(records, warnings)
+        found = inferences(records, warnings)
+        if not found:
+            raise DataError(
+                f"none of {len(records)} inferences is an {_ENTAILED}, so that nothing belongs together",
+                hint="Pairs labelled entailment are what is learnt from.", path=path,
+            )  # fmt: skip
+        return found
     return [replace(record, label=_similarity(record, path)) for record in records]
 
 
@@ -169,18 +182,33 @@ def inferences(records: Sequence[Record], warnings: list[str]) -> list[Record]:
 # --- Rows that say more ---------------------------------------------------------------------------------------------------
 
 
-def _each(table: Table, record: Any) -> list[Any]:
-    found = []
+def _each(
+    table: Table, records_of: Callable[[Mapping[str, Any], int], list[Record]], warnings: list[str]
+) -> list[Record]:
+    found: list[Record] = []
+    replaced: list[int] = []
     for line, row in table.rows:
         cells = row if isinstance(row, Mapping) else dict(zip(table.names or [], row, strict=True))
         try:
-            found.append(record({name.lower(): value for name, value in cells.items()}, line))
+            made = records_of({name.lower(): value for name, value in cells.items()}, line)
         except DataError as error:
             error.path, error.line = table.name, line
             raise
+        found += [_sound(one, replaced) for one in made]
     if not found:
         raise DataError(f"{table.name} has no usable rows", hint="Check the file.", path=table.name)
+    if replaced:
+        warnings.append(f"{table.name}: halves of characters replaced by U+FFFD (first: line {replaced[0]})")
     return found
+
+
+def _sound(record: Record, replaced: list[int]) -> Record:
+    """Return a record whose texts, negatives and all, a tokenizer can encode."""
+    sound = without_surrogates(record, replaced)
+    if not isinstance(sound.label, Positive) or not sound.label.negatives:
+        return sound
+    kept = tuple(without_surrogates(Record(text, line=record.line), replaced).text for text in sound.label.negatives)
+    return replace(sound, label=Positive(kept))
 
 
 def _with_positives(cells: Mapping[str, Any], line: int) -> list[Record]:
@@ -200,11 +228,13 @@ def _with_vector(cells: Mapping[str, Any], line: int) -> Record:
             value = None
     try:
         vector = np.asarray(value, dtype=np.float32)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         vector = np.zeros(0, np.float32)
+    if vector.ndim == 2 and len(vector) == 1:  # a list of one vector
+        vector = vector[0]
     if not isinstance(text, str) or not text.strip():
         raise DataError("there is no text", hint='{"text": "...", "embedding": [0.1, ...]}')
-    return Record(text, label=TeacherVector(_unit(vector[None] if vector.ndim == 1 else vector)[0]), line=line)
+    return Record(text, label=TeacherVector(_unit(vector[None])[0]), line=line)
 
 
 def _parquet_vectors(path: str | Path) -> list[Record] | None:
@@ -212,13 +242,22 @@ def _parquet_vectors(path: str | Path) -> list[Record] | None:
     import pyarrow as pa
     from pyarrow import parquet
 
+    if not Path(path).is_file():
+        return None
     try:
         with parquet.ParquetFile(str(path)) as file:
             names = {name.lower(): name for name in file.schema_arrow.names}
             text, vector = _first(names, _TEXTS), _first(names, VECTORS)
             if text is None or vector is None:
                 return None
-            return list(_vectors_of(file.iter_batches(1024, columns=[text, vector]), text, vector))
+            if not _holds_numbers(file.schema_arrow.field(vector).type):
+                raise DataError(
+                    f"the column {vector!r} holds no lists of numbers", hint="A list of numbers in each row."
+                )
+            found = list(_vectors_of(file.iter_batches(1024, columns=[text, vector]), text, vector))
+            if not found:
+                raise DataError(f"{path} has no usable rows", hint="Check the file.")
+            return found
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} is not a readable Parquet file: {error}", hint="Get it again.", path=path) from error
     except DataError as error:
@@ -226,13 +265,24 @@ def _parquet_vectors(path: str | Path) -> list[Record] | None:
         raise
 
 
+def _holds_numbers(kind: Any) -> bool:
+    import pyarrow as pa
+
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return bool(is_list and (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)))
+
+
 def _vectors_of(batches: Iterator[Any], text: str, vector: str) -> Iterator[Record]:
-    line = 0
+    from pyarrow import compute
+
+    line, size = 0, None
     for batch in batches:
         column = batch.column(vector)
         flat = np.asarray(column.flatten().to_numpy(zero_copy_only=False), dtype=np.float32)
-        if column.null_count or flat.size == 0 or flat.size % len(column):
+        sizes = set(compute.list_value_length(column).to_pylist()) | ({size} if size else set())
+        if column.null_count or len(sizes) > 1:
             raise DataError("the vectors are missing, or of several sizes", line=line + 1)
+        (size,) = sizes
         units = _unit(flat.reshape(len(column), -1))
         for words, unit in zip(batch.column(text).to_pylist(), units, strict=True):
             line += 1
@@ -245,7 +295,7 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     """Return (N, D) float16 of length 1."""
     if vectors.ndim != 2 or vectors.shape[1] < 2 or not np.isfinite(vectors).all():
         raise DataError("an embedding is no list of finite numbers", hint='"embedding": [0.1, -0.2, ...]')
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)  # squares may exceed float32
     if not lengths.all():
         raise DataError("an embedding is all zeros")
     units: np.ndarray = (vectors / lengths).astype(np.float16)
@@ -260,7 +310,7 @@ def _texts(value: Any) -> tuple[str, ...]:
     if isinstance(value, str) and value.lstrip().startswith("["):
         with contextlib.suppress(ValueError):
             value = json.loads(value)
-    values = [value] if isinstance(value, str) else list(value or ())
+    values = list(value or ()) if value is None or isinstance(value, list | tuple) else [value]
     if any(not isinstance(one, str) or not one.strip() for one in values):
         raise DataError("a text is empty or no text", hint='"positive": "...", "negatives": ["...", "..."]')
     return tuple(values)

@@ -48,25 +48,34 @@ def score_positives(first: np.ndarray, others: np.ndarray, records: Sequence[Rec
     Args:
         first: (N, H) of length 1.
         others: (N + M, H), the first N belong to the texts.
-        records: N pairs; texts that belong to the same first text are not counted as wrong.
+        records: N pairs; texts that belong to the same first text, that equal it, or that equal its own are not counted as wrong.
     """
-    names = {text: number for number, text in enumerate(dict.fromkeys(record.text for record in records))}
-    identity = np.array([names[record.text] for record in records])
+    names: dict[str, int] = {}
+    seconds = [record.pair or "" for record in records]
+    identity, own_text = (
+        np.array([names.setdefault(text, len(names)) for text in texts])
+        for texts in ([record.text for record in records], seconds)
+    )
     ranks = np.empty(len(first), dtype=np.int64)
     best = np.empty(len(first), dtype=np.int64)
+    guesses = np.empty(len(first))
+    reciprocal = np.cumsum(1 / np.arange(1, _AT + 1))
     for start in range(0, len(first), 512):
         rows = slice(start, start + 512)
         scores = first[rows] @ others.T
         own = scores[np.arange(len(scores)), np.arange(start, start + len(scores))]
-        same = identity[rows, None] == identity[None]
+        same = (
+            (identity[rows, None] == identity) | (own_text[rows, None] == own_text) | (identity[rows, None] == own_text)
+        )
         scores[:, : len(first)][same] = -np.inf
-        ranks[rows] = 1 + (scores >= own[:, None]).sum(axis=1)
+        ranks[rows] = 1 + (~(scores < own[:, None])).sum(axis=1)  # what is no number finds nothing
+        compared = 1 + len(others) - same.sum(axis=1)
+        guesses[rows] = reciprocal[np.minimum(compared, _AT) - 1] / compared
         best[rows] = scores.argmax(axis=1)
     metrics = {
         f"mrr@{_AT}": float(np.where(ranks <= _AT, 1 / ranks, 0).mean()), "recall@1": float((ranks == 1).mean()),
         f"recall@{_AT}": float((ranks <= _AT).mean()),
     }  # fmt: skip
-    seconds = [record.pair or "" for record in records]
     worst = [
         WorstExample(
             text=records[i].text, gold=seconds[i], predicted=seconds[best[i]] if best[i] < len(seconds) else "(a negative)"
@@ -74,8 +83,8 @@ def score_positives(first: np.ndarray, others: np.ndarray, records: Sequence[Rec
         for i in np.argsort(-ranks)[:_SHOWN]
         if ranks[i] > 1
     ]  # fmt: skip
-    guess = float(sum(1 / rank for rank in range(1, min(_AT, len(others)) + 1)) / len(others))
-    return Score(metrics[f"mrr@{_AT}"], Evaluation(metrics=metrics, worst=worst, baseline={f"mrr@{_AT}": guess}))
+    baseline = {f"mrr@{_AT}": float(guesses.mean())}
+    return Score(metrics[f"mrr@{_AT}"], Evaluation(metrics=metrics, worst=worst, baseline=baseline))
 
 
 def score_teacher(vectors: np.ndarray, teacher: np.ndarray) -> Score:

@@ -8,7 +8,8 @@ are averaged by their tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, cast
@@ -115,6 +116,11 @@ class EmbedTask(Task):
         return read_embedding_records(path, columns=columns, labels_required=labels_required, warnings=warnings)
 
     @classmethod
+    def source(cls, record: Record) -> Hashable | None:
+        """Return the first text: what belongs to it is learnt or held out together."""
+        return record.text
+
+    @classmethod
     def from_records(cls, records: Sequence[Record], options: Mapping[str, Any]) -> Self:
         """Look what the records teach, and between which values their similarities lie."""
         for name in options:
@@ -122,6 +128,10 @@ class EmbedTask(Task):
                 raise ConfigError(f"embed has no option {name!r}", hint=nearest(name, _OPTIONS))
         labels = [record.label for record in records]
         data: dict[str, Any] = dict(options)
+        if not isinstance(data.get("sizes", []), list | tuple):
+            raise ConfigError(
+                f"options.sizes must be a list, got {data['sizes']!r}", hint="--set options.sizes=[128,64]"
+            )
         if any(isinstance(label, TeacherVector) for label in labels):
             data["learnt"] = "teacher"
         elif any(isinstance(label, float) for label in labels):
@@ -144,7 +154,7 @@ class EmbedTask(Task):
             raise ConfigError(f"this describes no embed task: {error}") from error
         if task.learnt not in LEARNT:
             raise ConfigError(f"unknown training {task.learnt!r}", hint=nearest(str(task.learnt), LEARNT))
-        if task.temperature <= 0 or any(size < 2 for size in task.sizes):
+        if not 0 < task.temperature < math.inf or any(size < 2 for size in task.sizes):
             raise ConfigError(f"temperature={task.temperature} must be above 0 and sizes={list(task.sizes)} at least 2")
         return task
 
@@ -166,6 +176,11 @@ class EmbedTask(Task):
         limit: int | None = None,
     ) -> list[Example]:  # fmt: skip
         """Encode each text by itself: the text, what it is paired with, and what it must not be paired with."""
+        sizes = {len(r.label.vector) for r in records if isinstance(r.label, TeacherVector)}
+        if len(sizes) > 1:
+            raise DataError(
+                f"the vectors have {' and '.join(map(str, sorted(sizes)))} numbers", hint="One teacher only."
+            )
         parts = [_texts_of(record) for record in records]
         flat = [Record(one, line=record.line) for record, texts in zip(records, parts, strict=True) for one in texts]
         windows = iter(encode_records(flat, tokenizer, text, count=count, limit=limit))
@@ -178,12 +193,13 @@ class EmbedTask(Task):
             examples.append(Example(tuple(w for part in of_part for w in part), target, None, groups))
         return examples
 
-    def _target(self, record: Record, names: dict[str, int]) -> int | float | np.ndarray | None:
+    def _target(self, record: Record, names: dict[str, int]) -> tuple[int, int] | float | np.ndarray | None:
         label = record.label
         if isinstance(label, TeacherVector):
             return label.vector
         if isinstance(label, Positive):
-            return names.setdefault(record.text, len(names))
+            first, second = (names.setdefault(text, len(names)) for text in (record.text, record.pair or ""))
+            return first, second
         return (label - self.low) / (self.high - self.low) if isinstance(label, float) else None
 
     def training_examples(
@@ -195,11 +211,6 @@ class EmbedTask(Task):
         if odd is not None:
             raise DataError(
                 f"a record teaches something else than {self.learnt}", hint="One file, one kind.", line=odd.line
-            )
-        sizes = {len(r.label.vector) for r in records if isinstance(r.label, TeacherVector)}
-        if len(sizes) > 1:
-            raise DataError(
-                f"the vectors have {' and '.join(map(str, sorted(sizes)))} numbers", hint="One teacher only."
             )
         return self.examples(records, tokenizer, text, count=count, limit=text.max_windows)
 

@@ -21,7 +21,7 @@ from litebert.checkpoint.pretrained import AlbertForMaskedLM, Pretrained
 from litebert.errors import DataError, UsageError
 from litebert.settings import Settings, build_settings
 from litebert.tasks.base import Answer, Passes
-from litebert.tasks.fill_mask.words import probabilities, steps_of, word_pieces
+from litebert.tasks.fill_mask.words import around, probabilities, steps_of, word_pieces
 from litebert.tasks.reading.records import Record
 from litebert.tasks.zero_shot import ZeroShotModel, ZeroShotTask, encoded
 from litebert.text import AlbertTokenizer
@@ -256,7 +256,8 @@ def _words_filled(
     words = list(dict.fromkeys(chosen.targets))
     pieces = word_pieces(tokenizer, words)
     places = [(row, at) for row, ids in enumerate(ids_of) for at, token in enumerate(ids) if token == tokenizer.mask_id]
-    asked = [steps_of(ids_of[row], at, word, tokenizer.mask_id) for row, at in places for word in pieces]
+    near = [around(ids_of[row], at, loaded.max_length) for row, at in places]  # each step is a copy of its text
+    asked = [steps_of(*one, word, tokenizer.mask_id) for one in near for word in pieces]
     found = iter(probabilities(loaded, [step for steps in asked for step in steps], passes))
     scores = iter([math.prod(next(found) for _ in steps) for steps in asked])
     filled: list[list[Fillings]] = [[] for _ in ids_of]

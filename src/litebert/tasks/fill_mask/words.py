@@ -51,6 +51,18 @@ def word_pieces(tokenizer: AlbertTokenizer, words: Sequence[str]) -> list[list[i
     return found
 
 
+def around(ids: Sequence[int], at: int, reach: int) -> tuple[list[int], int]:
+    """Return what is near a mask, between the first and the last token, and the mask's place in it.
+
+    Args:
+        ids: Of the text, specials and all.
+        at: Place of the mask.
+        reach: Tokens on either side.
+    """
+    start, end = max(1, at - reach), min(len(ids) - 1, at + 1 + reach)
+    return [ids[0], *ids[start:end], ids[-1]], at - start + 1
+
+
 def steps_of(ids: Sequence[int], at: int, word: Sequence[int], mask: int) -> list[Step]:
     """Return what has to be asked for the probability of a word in the place of a mask.
 

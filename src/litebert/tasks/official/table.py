@@ -6,7 +6,7 @@ To add one: subclass ``OfficialData`` where its files are read, and name it in `
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +226,11 @@ class SimilarityFiles(OfficialData):
 
     def task(self) -> Task:
         """Return the task; similarities are from 0 to 5, SICK's from 1."""
-        return EmbedTask("similarity", low=0.0, high=5.0)
+        return self.task_with({})
+
+    def task_with(self, options: Mapping[str, Any]) -> Task:
+        """Return the task with sizes, or another temperature."""
+        return replace(EmbedTask.from_records([], options), learnt="similarity", low=0.0, high=5.0)
 
     def of_model(self, task: Task) -> Task:
         """Return the model's own task: vectors are scored however they were learnt."""

@@ -204,6 +204,10 @@ class QaTask(Task):
         """Return the divergence over positions, of start and end."""
         return super().distance(logits.transpose(1, 2), teacher.transpose(1, 2)) / 2
 
+    def piped(self) -> str:
+        """Return an input for ``litebert predict``: a question with its context."""
+        return '{"question": "a question", "context": "a passage that answers it"}'
+
     def chance(self, examples: Sequence[Example]) -> float | None:
         """Return the mean loss of a model that knows only how often the first position is right."""
         if not examples:

@@ -200,7 +200,7 @@ def _records(
             if not options.keep_empty:
                 continue
         count += 1
-        yield _without_surrogates(record, replaced)
+        yield without_surrogates(record, replaced)
     if not options.keep_empty:
         _warn(warnings, table.name, empty, "without text skipped")
     _warn(warnings, table.name, replaced, "with unpaired surrogates (halves of characters), replaced by U+FFFD")
@@ -260,8 +260,13 @@ def _identifier(value: Any) -> str | int | None:
     return value if value is None or (isinstance(value, int) and not isinstance(value, bool)) else str(value)
 
 
-def _without_surrogates(record: Record, lines: list[int]) -> Record:
-    # JSON can spell half a surrogate pair, which is no character and which no tokenizer can encode.
+def without_surrogates(record: Record, lines: list[int]) -> Record:
+    """Return a record without halves of surrogate pairs, which JSON can spell and no tokenizer can encode.
+
+    Args:
+        record: Any.
+        lines: Receives its line if something was replaced.
+    """
     if record.text.isascii() and (record.pair is None or record.pair.isascii()):
         return record
     texts = [record.text, record.pair]

@@ -178,6 +178,7 @@ def format_of(path: str | Path) -> str | None:
     """Return the format that a file's name tells; None for standard input.
 
     Raises:
+        DataError: There is no such file, or it is a folder.
         UsageError: The suffix is unknown.
     """
     if str(path) == STDIN:
@@ -187,6 +188,7 @@ def format_of(path: str | Path) -> str | None:
         suffixes.pop()
     suffix = suffixes[-1] if suffixes else ""
     if suffix not in _SUFFIXES:
+        _existing(path)  # a missing file or a folder has no format
         raise UsageError(
             f"cannot tell the format of {path} from its name", hint=f"Allowed: {', '.join(_SUFFIXES)}.", path=path
         )

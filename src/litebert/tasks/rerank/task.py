@@ -268,6 +268,10 @@ class RerankTask(Task):
         soft = F.binary_cross_entropy_with_logits(logits, torch.sigmoid(teacher), reduction="sum")
         return soft - F.binary_cross_entropy_with_logits(teacher, torch.sigmoid(teacher), reduction="sum")
 
+    def piped(self) -> str:
+        """Return an input for ``litebert predict``: a query with a text."""
+        return '{"query": "a query", "text": "a text that may answer it"}'
+
     def chance(self, examples: Sequence[Example]) -> float | None:
         """Return the mean loss of a model that gives every pair the same score."""
         lists = [example.groups for example in examples if example.groups is not None]
