@@ -65,9 +65,10 @@ def test_queries_from_a_file_in_order(call, built, tmp_path, monkeypatch):
     assert [(line["id"], [hit["id"] for hit in line["hits"]]) for line in lines] == [
         ("q1", ["kitchen/bread.txt"]), ("q2", []), ("q3", ["old"]),
     ]  # fmt: skip
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"flour\nships\n")))
-    lines = call("search", built, "--queries", "-", "--mode", "bm25").lines
-    assert [line["query"] for line in lines] == ["flour", "ships"]
+    for flags in (["--queries", "-"], ["-"]):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"flour\nships\n")))
+        lines = call("search", built, *flags, "--mode", "bm25").lines
+        assert [line["query"] for line in lines] == ["flour", "ships"]
 
 
 def test_reranked_by_a_model_of_pairs(call, built, value_model, model):
