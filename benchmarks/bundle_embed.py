@@ -118,6 +118,9 @@ def main() -> None:
     model = AlbertForSentenceEmbedding.from_pretrained(arguments.run)
     info = json.loads((arguments.run / "litebert.json").read_text())
     model.max_length = info["text"]["max_length"]
+    recipe = info["provenance"]["recipe"]
+    for name in ("train", "dev", "model", "data"):
+        recipe[name] = recipe[name] and Path(recipe[name]).name
     AlbertTokenizer.from_pretrained(arguments.run).save_pretrained(out)
     model.save_pretrained(out, stored=torch.float16)
     write_json(out / "litebert.json", info)
