@@ -74,8 +74,8 @@ Sentence vectors of {model.config.hidden_size} numbers from an ALBERT of {model.
 import litebert
 
 model = litebert.load("{name}")
-model(["a text", "another one"])[0].vector           # float32, of length 1
-model(("a text", "another one")).score               # their cosine
+model(["a text", "another one"])[0].vector  # float32, of length 1
+model(("a text", "another one")).score  # their cosine
 ```
 
 `litebert index {name} FOLDER --out index` makes files searchable; `litebert finetune few-shot --model {name}` learns labels from a few
