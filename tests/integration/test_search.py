@@ -158,7 +158,10 @@ def test_ctrl_c_keeps_what_is_done(process, embed_model, tmp_path, call):
     child = process(["index", embed_model, rows, "--out", out])
     data = out / "store" / "chunks.lance" / "data"
     deadline = time.monotonic() + 100
-    while not (data.is_dir() and any(data.iterdir())) and child.poll() is None and time.monotonic() < deadline:
+    # The file of the second batch shows that the first one is kept.
+    while (
+        not (data.is_dir() and len(list(data.iterdir())) > 1) and child.poll() is None and time.monotonic() < deadline
+    ):
         time.sleep(0.02)
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=60)

@@ -194,6 +194,7 @@ def test_rows_are_gathered_one_by_one(programs, wikiqa, monkeypatch, capsys):
         return {"data": {"test": outcome(0.9)} if arguments[0] == "evaluate" else {**outcome(0.2), "seeds": []}}
 
     monkeypatch.setattr(tasks, "answered", answered)
+    monkeypatch.setattr(tasks, "CHECKPOINT", "no-checkpoint.json")
     tasks.main(
         [
             "--data",
@@ -233,6 +234,7 @@ def test_rows_are_gathered_one_by_one(programs, wikiqa, monkeypatch, capsys):
     mine = {"metric": "accuracy", "median": 0.8, "deviation": 0.01, "scores": [0.8, 0.8], "minutes": 9}
     words = {"metric": "accuracy", "median": 0.79, "records": 872}
     rows = {"sst2": {"pretrained": {**mine, "baseline": {"accuracy": 0.51}}, "bag of words": words}}
+    monkeypatch.setattr(tasks, "CHECKPOINT", "checkpoint.json")
     (results / "checkpoint.json").write_text(json.dumps({"tasks": rows}))
     quora = tasks.Row("quora", "quora", "wikiqa", "rerank-small")
     monkeypatch.setattr(tasks, "FINETUNED", (*tasks.FINETUNED, quora))
