@@ -322,13 +322,17 @@ class AlbertForSentenceEmbedding(WithEncoder):
         out: EncoderOutput = self.albert(
             input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds=inputs_embeds
         )
-        states = out.last_hidden_state.float()  # (B, T, H)
-        if attention_mask is None:
-            mean = states.mean(dim=1)
-        else:
-            real = attention_mask.to(states.dtype).unsqueeze(-1)  # (B, T, 1)
-            mean = (states * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
-        return EmbeddingOutput(sentence_embedding=F.normalize(mean, dim=-1), token_embeddings=out.last_hidden_state)
+        vectors = mean_vectors(out.last_hidden_state, attention_mask)
+        return EmbeddingOutput(sentence_embedding=vectors, token_embeddings=out.last_hidden_state)
+
+
+def mean_vectors(states: Tensor, attention_mask: Tensor | None) -> Tensor:
+    """Return the mean of states (B, T, H) over the real tokens, (B, H) float32 of length 1."""
+    states = states.float()
+    if attention_mask is None:
+        return F.normalize(states.mean(dim=1), dim=-1)
+    real = attention_mask.to(states.dtype).unsqueeze(-1)  # (B, T, 1)
+    return F.normalize((states * real).sum(dim=1) / real.sum(dim=1).clamp(min=1), dim=-1)
 
 
 class AlbertForVectorClassification(AlbertForSentenceEmbedding):

@@ -7,9 +7,9 @@ from typing import cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from litebert.config import AlbertConfig
+from litebert.model.heads import mean_vectors
 from litebert.tasks.base import Passes
 from litebert.tasks.examples import TextSettings, WindowCount, encode_records
 from litebert.tasks.reading.records import Record
@@ -31,8 +31,8 @@ def sentence_vectors(loaded: ZeroShotModel, texts: Sequence[str], passes: Passes
     sums = np.zeros((len(texts), cast(AlbertConfig, loaded.model.config).hidden_size))
     done = 0
     for indices, batch, states, _ in encoded(loaded, [one for own in windows for one in own], passes):
-        real = batch["attention_mask"].unsqueeze(-1)  # (W, T, 1)
-        units = F.normalize((states.float() * real).sum(dim=1), dim=-1) * real.sum(dim=1)
+        mask = batch["attention_mask"]
+        units = mean_vectors(states, mask) * mask.sum(dim=1, keepdim=True)  # (W, H)
         np.add.at(sums, owners[indices], units.cpu().numpy())
         done += len(indices)
         passes.report(done)
