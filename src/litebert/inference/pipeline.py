@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 
 from litebert.errors import DataError, UsageError
-from litebert.inference.explain import Explainer, ExplainOptions, Explanation, load_explainer
 from litebert.inference.settings import EngineSettings
 from litebert.inference.stream import computing, windows_of
 from litebert.settings import build_settings
@@ -17,8 +16,11 @@ from litebert.tasks.base import Answer, Passes
 from litebert.tasks.model_folder import TaskModel
 from litebert.tasks.reading.documents import of_sentences
 from litebert.tasks.reading.records import Record
-from litebert.tasks.rerank.task import Ranked, RerankTask, ranked
 from litebert.tasks.zero_shot import ZeroShotModel
+
+if TYPE_CHECKING:  # each is needed by one method only, and imported there
+    from litebert.inference.explain import Explainer, Explanation
+    from litebert.tasks.rerank.task import Ranked
 
 Input = str | tuple[str, str] | Mapping[str, Any]
 """One text; a pair as ``(text, pair)``, ``{"text": ..., "text_pair": ...}`` or ``{"question": ..., "context": ...}``; or a document as
@@ -91,6 +93,8 @@ class Pipeline:
             DataError: The query or a text is no text.
             UsageError: The model does not rank.
         """
+        from litebert.tasks.rerank.task import RerankTask, ranked
+
         if not isinstance(self.loaded.task, RerankTask):
             raise UsageError(f"a model for {self.task} does not rank texts", hint="Use a model for rerank.")
         if isinstance(texts, str) or not isinstance(texts, Iterable):
@@ -122,6 +126,8 @@ class Pipeline:
         Raises:
             UsageError: The task has no explanations, or an option is wrong.
         """
+        from litebert.inference.explain import ExplainOptions, load_explainer
+
         chosen = build_settings(ExplainOptions, options)
         if self._explainer is None:
             if self.reference is None:

@@ -1,44 +1,64 @@
-"""Tasks by name."""
+"""Tasks by name. Each is imported when it is asked for, so that a model that answers one of them starts without the others."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any, Generic, TypeVar, cast
 
 from litebert.errors import ConfigError, UsageError, nearest
 from litebert.tasks.base import Task
-from litebert.tasks.choice.task import ChoiceTask
-from litebert.tasks.classify.few_shot import FewShotTask
-from litebert.tasks.classify.task import ClassifyTask
-from litebert.tasks.classify.zero_shot_labels import LabelsTask
-from litebert.tasks.coherence.task import CoherenceTask
-from litebert.tasks.embed.task import EmbedTask
-from litebert.tasks.fill_mask.task import FillMaskTask
-from litebert.tasks.ner.task import NerTask
-from litebert.tasks.qa.task import QaTask
-from litebert.tasks.rerank.task import RerankTask
-from litebert.tasks.summarize.graph import GraphSummarizeTask
-from litebert.tasks.summarize.task import SummarizeTask
 from litebert.tasks.zero_shot import ZeroShotTask
 
-TASKS: Mapping[str, type[Task]] = {
-    t.name: t
-    for t in (
-        ClassifyTask,
-        FewShotTask,
-        QaTask,
-        NerTask,
-        ChoiceTask,
-        RerankTask,
-        EmbedTask,
-        SummarizeTask,
-    )
-}
+T = TypeVar("T")
+
+
+class TaskClasses(Mapping[str, type[T]], Generic[T]):
+    """Classes by task name.
+
+    Args:
+        homes: Module below ``litebert.tasks`` and name of each class.
+    """
+
+    def __init__(self, homes: Mapping[str, tuple[str, str]]) -> None:
+        self._homes = homes
+
+    def __getitem__(self, name: str) -> type[T]:
+        module, found = self._homes[name]
+        return cast(type[T], getattr(import_module(f"litebert.tasks.{module}"), found))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._homes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._homes)
+
+    def __len__(self) -> int:
+        return len(self._homes)
+
+
+TASKS: Mapping[str, type[Task]] = TaskClasses[Task](
+    {
+        "classify": ("classify.task", "ClassifyTask"),
+        "few-shot": ("classify.few_shot", "FewShotTask"),
+        "qa": ("qa.task", "QaTask"),
+        "ner": ("ner.task", "NerTask"),
+        "choice": ("choice.task", "ChoiceTask"),
+        "rerank": ("rerank.task", "RerankTask"),
+        "embed": ("embed.task", "EmbedTask"),
+        "summarize": ("summarize.task", "SummarizeTask"),
+    }
+)
 """Those that are fine-tuned."""
 
-ZERO_SHOT: Mapping[str, type[ZeroShotTask]] = {
-    t.name: t for t in (FillMaskTask, CoherenceTask, GraphSummarizeTask, LabelsTask)
-}
+ZERO_SHOT: Mapping[str, type[ZeroShotTask]] = TaskClasses[ZeroShotTask](
+    {
+        "fill-mask": ("fill_mask.task", "FillMaskTask"),
+        "coherence": ("coherence.task", "CoherenceTask"),
+        "summarize": ("summarize.graph", "GraphSummarizeTask"),
+        "zero-shot-classification": ("classify.zero_shot_labels", "LabelsTask"),
+    }
+)
 """Those that a pretrained model answers; ``summarize`` can be trained as well, and is answered then by what was trained."""
 
 
