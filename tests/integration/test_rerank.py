@@ -171,7 +171,7 @@ def test_a_split_by_name(trained, tmp_path, call):
     )
 
 
-def test_wrong_calls(trained, data, tmp_path, call):
+def test_wrong_calls(trained, pairs, data, tmp_path, call):
     (tmp_path / "train.txt").write_text("a ?\tb\t0\na ?\tc\t0\n")
     (tmp_path / "words.jsonl").write_text('{"query": "a", "text": "b", "label": "often"}\n')
     (tmp_path / "good.txt").write_text("a ?\tb\t0\na ?\tc\t1\n")
@@ -190,6 +190,7 @@ def test_wrong_calls(trained, data, tmp_path, call):
         (["evaluate", trained, "--data", tmp_path / "train.txt"], 3, "there is no map"),
         (["evaluate", trained, "--data", tmp_path, "--benchmark", "wikiqa"], 3, "has no WikiQA-dev.tsv or dev.txt"),
         (["predict", trained, data / "single.csv"], 3, "no column recognised as the text"),
+        (["predict", trained, pairs / "dev.jsonl", "--top", "3"], 2, "an answer of rerank has no scores beside it"),
     ):
         outcome = call(*line)
         assert (outcome.code, says in outcome.err) == (code, True), outcome.err

@@ -96,17 +96,6 @@ def command(
     )
 
 
-def _task_options(overrides: tuple[str, ...], other: str | None) -> dict[str, Any]:
-    """Return the options of ``--set``; refuse them beside a flag that they do not go with."""
-    from litebert.errors import UsageError
-    from litebert.settings import parse_overrides
-
-    options = parse_overrides(overrides)
-    if options and other is not None:
-        raise UsageError(f"--set does not go with {other}", hint="It is for options of the task's answers.")
-    return options
-
-
 def _check_call(
     output: str | None, html: str | None, label: str | None, benchmark: str | None, options: Mapping[str, Any], *, explain: bool
 ) -> None:  # fmt: skip

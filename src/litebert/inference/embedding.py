@@ -76,6 +76,8 @@ class Embedder:
         digest = hashlib.sha256(loaded.weights_hash().encode())
         encoder = loaded.model.albert
         depth = getattr(getattr(encoder, "encoder", encoder), "depth", None)  # the reference keeps it one level below
+        if depth == cast(AlbertConfig, loaded.model.config).num_hidden_layers:
+            depth = None  # all applications, said or not
         parts = (self.size, self.number_type, depth, loaded.text)
         digest.update(repr(parts).encode())
         return digest.hexdigest()[:16]

@@ -9,12 +9,14 @@ from typing import Any
 from litebert.errors import UsageError
 from litebert.inference.explain import Explainer, ExplainOptions, Explanation
 from litebert.inference.pipeline import Pipeline
+from litebert.tasks.base import Task
 from litebert.tasks.datasets import in_file
 from litebert.tasks.fill_mask.task import FillMaskTask
 from litebert.tasks.official.glue_data import available_splits, read_glue
 from litebert.tasks.official.glue_submission import write_submission
 from litebert.tasks.official.table import glue_task
-from litebert.tasks.reading.records import STDIN, parse_columns
+from litebert.tasks.reading.records import STDIN, Record, parse_columns
+from litebert.tasks.zero_shot import ZeroShotTask
 
 
 def predict_benchmark(pipeline: Pipeline, name: str, data: str, output: str | Path) -> list[Path]:
@@ -73,16 +75,16 @@ def predict_file(
 
     Raises:
         DataError: The file is wrong.
+        UsageError: ``top`` for a task whose answers have no scores beside them, or all fillings.
     """
     task = pipeline.loaded.task
-    found, told = parse_columns(columns) if columns else None, warnings if warnings is not None else []
-    records = task.stream(path, columns=found, format=kind, warnings=told)
+    records = _opened(task, path, columns, kind, warnings)
     asked = {**_top_options(pipeline, top), **(options or {})}
     done = 0
     with in_file("<stdin>" if path == STDIN else path):
         for chunk, answers in pipeline.windows(records, **asked):
             for record, answer in zip(chunk, answers, strict=True):
-                yield ({"id": record.id} if record.id is not None else {}) | _shortened(answer.to_dict(), top)
+                yield _named(record, _shortened(answer.to_dict(), top, task.name))
             done += len(chunk)
             if progress is not None:
                 progress(done)
@@ -106,13 +108,12 @@ def explain_file(
         warnings: Receives what is worth telling of the file.
         progress: Called with the number of records done.
     """
-    found, told = parse_columns(columns) if columns else None, warnings if warnings is not None else []
-    records = explainer.loaded.task.stream(path, columns=found, format=kind, warnings=told)
+    records = _opened(explainer.loaded.task, path, columns, kind, warnings)
     with in_file("<stdin>" if path == STDIN else path):
         for done, one in enumerate(explainer.stream(records, options), start=1):
             if kept is not None:
                 kept.append(one)
-            yield ({"id": one.record.id} if one.record.id is not None else {}) | _shortened(one.to_dict(), top)
+            yield _named(one.record, _shortened(one.to_dict(), top, explainer.loaded.task.name))
             if progress is not None:
                 progress(done)
 
@@ -127,9 +128,22 @@ def _top_options(pipeline: Pipeline, top: int) -> dict[str, Any]:
     return {"top_k": top}
 
 
-def _shortened(answer: dict[str, Any], top: int) -> dict[str, Any]:
+def _opened(
+    task: Task | ZeroShotTask, path: str, columns: str | None, kind: str | None, warnings: list[str] | None
+) -> Iterator[Record]:
+    found = parse_columns(columns) if columns else None
+    return task.stream(path, columns=found, format=kind, warnings=warnings if warnings is not None else [])
+
+
+def _named(record: Record, answer: dict[str, Any]) -> dict[str, Any]:
+    return ({"id": record.id} if record.id is not None else {}) | answer
+
+
+def _shortened(answer: dict[str, Any], top: int, task: str) -> dict[str, Any]:
     if "masks" in answer:
-        answer["masks"] = [_shortened(mask, top) for mask in answer["masks"]]
+        answer["masks"] = [_shortened(mask, top, task) for mask in answer["masks"]]
+    elif top != 1 and "scores" not in answer:
+        raise UsageError(f"an answer of {task} has no scores beside it to show", hint="Leave --top out.")
     if top == 1:
         answer.pop("scores", None)
     elif top > 1 and "scores" in answer:

@@ -203,6 +203,34 @@ class TestLosses:
         one_way = contrastive(a, b, torch.tensor([[0, 1], [2, 0]]), 0.05).item()  # the second text is the first anchor
         assert 0 < one_way < distinct
 
+    def test_a_hard_negative_that_is_right_for_another_anchor_is_no_negative_of_that_one(self):
+        a, b = unit([1, 0], [0, 1]), unit([1, 0.2], [0.2, 1])
+        others = torch.cat([b, b[1:]])  # the first anchor's hard negative is the second one's own text
+        told = contrastive(a, others, torch.tensor([[0, 1, 3], [2, 3, -1]]), 0.1).item()
+        untold = contrastive(a, others, torch.tensor([[0, 1, 4], [2, 3, -1]]), 0.1).item()
+        wrong, right = np.exp((a @ b.T / 0.1)[1].numpy())
+        assert untold - told == pytest.approx((np.log(wrong + 2 * right) - np.log(wrong + right)) / 2, rel=1e-4)
+
+    def test_hard_negatives_are_told_by_their_texts(self, tokenizer):
+        records = [
+            Record("q", "a", Positive(("b",))),
+            Record("r", "b", Positive()),
+            Record("s", "c", Positive(("d", "a"))),
+        ]
+        examples = EmbedTask().training_examples(records, tokenizer, TextSettings(max_length=16), count=WindowCount())
+        assert [e.target for e in examples] == [(0, 1, 2, -1), (3, 2, -1, -1), (4, 5, 6, 1)]
+        assert collate(examples, tokenizer.pad_id)["labels"].shape == (3, 4)
+
+    def test_prefixes_longer_than_the_vectors_are_refused(self):
+        task = EmbedTask(learnt="teacher", sizes=(8, 4))
+        batch = {
+            "owner": torch.arange(2),
+            "group": torch.zeros(2, dtype=torch.long),
+            "labels": unit([1, 0, 0, 0], [0, 1, 0, 0]),
+        }
+        with pytest.raises(ConfigError, match=r"sizes=\[8, 4\] exceed the 4"):
+            task.loss(unit([1, 0, 0, 0], [0, 1, 0, 0]), batch)
+
     def test_similarity(self):
         assert similarity_error(unit([1, 0]), unit([1, 1]), torch.tensor([0.0])).item() == pytest.approx(0.5)
 

@@ -20,16 +20,24 @@ def contrastive(anchors: Tensor, others: Tensor, identities: Tensor, temperature
     Args:
         anchors: (B, H).
         others: (B + N, H); the first B belong to the anchors, the rest to none.
-        identities: (B,), the same number for anchors whose texts are no negatives of each other; or (B, 2), numbers of the anchor and
-            of its own text: a text is no negative of anchors that it equals or that have the same text, nor the other way round.
+        identities: (B,), the same number for anchors whose texts are no negatives of each other; or (B, 2 + K), numbers of the anchor,
+            of its own text and of those that belong to none, -1 where there are fewer: a text is no negative of anchors that it
+            equals or that have the same text, nor the other way round.
         temperature: What cosines are divided by.
     """
     count = len(anchors)
     scores = anchors @ others.T / temperature  # (B, B + N)
-    anchor, own = (identities if identities.dim() == 2 else identities[:, None])[:, [0, -1]].unbind(-1)
+    numbers = identities if identities.dim() == 2 else identities[:, None].expand(-1, 2)
+    anchor, own, none = numbers[:, 0], numbers[:, 1], numbers[:, 2:]
     same = (anchor[:, None] == anchor) | (own[:, None] == own) | (anchor[:, None] == own)  # (B, B), anchors by texts
     same &= ~torch.eye(count, dtype=torch.bool, device=anchors.device)
-    forward = scores.masked_fill(F.pad(same, (0, len(others) - count)), -torch.inf)
+    named = none[none >= 0]  # in the order of the rest of others, if they have numbers
+    also = (
+        (anchor[:, None] == named) | (own[:, None] == named)
+        if len(named)
+        else same.new_zeros(count, len(others) - count)
+    )
+    forward = scores.masked_fill(torch.cat([same, also], dim=1), -torch.inf)
     backward = scores[:, :count].T.masked_fill(same.T, -torch.inf)
     gold = torch.arange(count, device=anchors.device)
     return (F.cross_entropy(forward, gold, reduction="sum") + F.cross_entropy(backward, gold, reduction="sum")) / 2

@@ -185,21 +185,25 @@ class EmbedTask(Task):
         flat = [Record(one, line=record.line) for record, texts in zip(records, parts, strict=True) for one in texts]
         windows = iter(encode_records(flat, tokenizer, text, count=count, limit=limit))
         names: dict[str, int] = {}
+        negatives = max((len(r.label.negatives) for r in records if isinstance(r.label, Positive)), default=0)
         examples = []
         for record, texts in zip(records, parts, strict=True):
             of_part = [next(windows) for _ in texts]
-            target = self._target(record, names)
+            target = self._target(record, names, negatives)
             groups = tuple(number for number, part in enumerate(of_part) for _ in part)
             examples.append(Example(tuple(w for part in of_part for w in part), target, None, groups))
         return examples
 
-    def _target(self, record: Record, names: dict[str, int]) -> tuple[int, int] | float | np.ndarray | None:
+    def _target(
+        self, record: Record, names: dict[str, int], negatives: int
+    ) -> tuple[int, ...] | float | np.ndarray | None:
         label = record.label
         if isinstance(label, TeacherVector):
             return label.vector
         if isinstance(label, Positive):
-            first, second = (names.setdefault(text, len(names)) for text in (record.text, record.pair or ""))
-            return first, second
+            texts = (record.text, record.pair or "", *label.negatives)
+            numbers = tuple(names.setdefault(text, len(names)) for text in texts)
+            return (*numbers, *[-1] * (negatives - len(label.negatives)))
         return (label - self.low) / (self.high - self.low) if isinstance(label, float) else None
 
     def training_examples(
@@ -242,8 +246,12 @@ class EmbedTask(Task):
         number = _texts_in(batch)[0] % _stride(batch)  # which text of its record
         first, second, rest = logits[number == 0], logits[number == 1], logits[number > 1]
         labels = batch["labels"]
+        if max(self.sizes, default=0) > logits.shape[-1]:
+            raise ConfigError(
+                f"options.sizes={list(self.sizes)} exceed the {logits.shape[-1]} numbers of the model's vectors"
+            )
         sizes = [size for size in self.sizes if size < logits.shape[-1]]
-        whole = [logits.shape[-1]] if not self.sizes or max(self.sizes) >= logits.shape[-1] else []
+        whole = [logits.shape[-1]] if not self.sizes or max(self.sizes) == logits.shape[-1] else []
 
         def of_size(shorter: Any) -> Tensor:
             if self.learnt == "teacher":
