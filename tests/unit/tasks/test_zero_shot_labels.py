@@ -38,6 +38,21 @@ def test_lists_strings_templates_and_temperature(ask):
     assert inside.score == pytest.approx(0.5)
 
 
+def test_descriptions_are_read_once_for_a_stream(monkeypatch):
+    read = []
+
+    def vectors(_loaded, texts, _passes):
+        read.append(list(texts))
+        return np.array([MEANINGS[text] for text in texts], np.float32)
+
+    monkeypatch.setattr(zero_shot_labels, "sentence_vectors", vectors)
+    task = LabelsTask()
+    for text, labels in (("ball", ["ball", "vote"]), ("vote", ["ball", "vote"]), ("vote", ["ball", "both"])):
+        (found,) = task.answer(None, [Record(text)], Passes(), {"labels": labels})
+        assert found.label == ("both" if "both" in labels else text)
+    assert read == [["ball", "vote"], ["ball"], ["vote"], ["ball", "both"], ["vote"]]
+
+
 def test_labels_as_json_in_a_string(ask):
     (found,) = ask("ball", labels='{"sport": "a game with a ball", "politics": "ruling"}')  # as --set gives it
     assert found.label == "sport" and len(found.scores) == 2

@@ -63,6 +63,9 @@ class LabelsTask(ZeroShotTask):
     model_class: ClassVar[type[Pretrained]] = AlbertForSentenceEmbedding
     parts: ClassVar[tuple[str, ...]] = ()
 
+    def __init__(self) -> None:
+        self._known: tuple[list[str], np.ndarray] = [], np.empty(0)
+
     def answer(
         self, loaded: ZeroShotModel, records: Sequence[Record], passes: Passes, options: Mapping[str, Any]
     ) -> list[Answer]:
@@ -91,7 +94,7 @@ class LabelsTask(ZeroShotTask):
             )
         names = list(chosen.labels)
         described = [chosen.template.replace("{}", chosen.labels[name]) for name in names]
-        of_labels = sentence_vectors(loaded, described, Passes(passes.device, passes.tokens, passes.autocast))
+        of_labels = self._vectors(loaded, described, passes)
         cosines = sentence_vectors(loaded, [record.text for record in records], passes) @ of_labels.T
         shares = np.exp((cosines - cosines.max(axis=1, keepdims=True)) / chosen.temperature)
         shares /= shares.sum(axis=1, keepdims=True)
@@ -100,3 +103,11 @@ class LabelsTask(ZeroShotTask):
             scores = tuple((names[i], float(row[i])) for i in np.argsort(-row, kind="stable"))
             answers.append(Classification(*scores[0], scores))
         return answers
+
+    def _vectors(self, loaded: ZeroShotModel, described: list[str], passes: Passes) -> np.ndarray:
+        """Return those of the descriptions, computed once for a stream that asks for the same labels in window after window."""
+        known, vectors = self._known
+        if known != described:
+            vectors = sentence_vectors(loaded, described, Passes(passes.device, passes.tokens, passes.autocast))
+            self._known = described, vectors
+        return vectors
