@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import torch
 import torch.nn.functional as F
@@ -28,16 +29,19 @@ class PretrainingObjective(Objective):
         sentence_weight: Of the sentence loss.
         config: Of the model, to count its arithmetic while it is shallow.
         compiled: Compile the vocabulary's scores and their loss together, several times faster than one after the other.
+        rate: Factor of the learning rate at a step; None for 1.
     """
 
     watched = "mlm"
+    shown = MappingProxyType({"mlm_loss": "MLM loss", "mlm_accuracy": "accuracy", "sop_accuracy": "SOP"})
 
     def __init__(
         self, examples: ExampleSettings, curriculum: CurriculumSettings, progress: Callable[[int], float],
         sentence_weight: float = 1.0, *, config: AlbertConfig | None = None, compiled: bool = False,
+        rate: Callable[[int], float] | None = None,
     ) -> None:  # fmt: skip
         self.examples, self.curriculum, self.progress = examples, curriculum, progress
-        self.sentence_weight, self.config = sentence_weight, config
+        self.sentence_weight, self.config, self._rate = sentence_weight, config, rate
         self._word_loss = torch.compile(word_loss, dynamic=True) if compiled else word_loss
 
     def begin(self, model: nn.Module, step: int) -> None:
@@ -48,6 +52,18 @@ class PretrainingObjective(Objective):
         """Return the number of applications at a step; None for the model's own."""
         progress = self.progress(step)
         return next((layers for until, layers in self.curriculum.depths if progress < until), None)
+
+    def phase(self, step: int) -> tuple[int | None, int]:
+        """Return the depth and how long the masked n-grams are: each moves the loss by itself."""
+        return self.depth(step), self.examples.masking_rules(self.progress(step)).longest
+
+    def rate(self, step: int) -> float:
+        """Return the factor of the learning rate."""
+        return 1.0 if self._rate is None else self._rate(step)
+
+    def shares(self, totals: Mapping[str, float], tokens: int) -> dict[str, float]:
+        """Return the share of the tokens that is really predicted, which limits and rounding take away from (checklist D9)."""
+        return {"masked_rate": round(totals.get("mlm", 0.0) / max(tokens, 1), 4)}
 
     def arithmetic(self, step: int) -> float:
         """Return the arithmetic of a token as a part of the whole model's."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import pickle
 import random
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,11 @@ import numpy as np
 import torch
 
 from litebert import files
+from litebert.errors import CheckpointError
 from litebert.train import sharded_checkpoints
 from litebert.train.processes import Processes
 from litebert.train.sharded_tensors import is_sharded
+from litebert.train.state_files import read_state, write_state
 from litebert.train.state_tensors import state_of_first
 
 logger = logging.getLogger("litebert")
@@ -62,17 +63,6 @@ def seed_dropout(seed: int, step: int, number: int) -> None:
     torch.manual_seed(int(drawn[0]) % 2**63)
 
 
-def _save(state: dict[str, Any], path: Path) -> None:
-    """Write a state; through a stream of Python's, because torch's own hides why a write failed (a full disk)."""
-    try:
-        with path.open("wb") as stream:
-            torch.save(state, stream)
-    except RuntimeError as error:
-        if isinstance(error.__context__, OSError):
-            raise error.__context__ from error
-        raise
-
-
 class CheckpointFolder:
     """The resumable states of one run and its best weights.
 
@@ -105,14 +95,44 @@ class CheckpointFolder:
         """Return the newest state that can be read, the one from before the decay if no other can; None if there is none.
 
         A damaged one is passed over with a warning.
+
+        Raises:
+            CheckpointError: There are states, and all of them are damaged, or one cannot be read at all.
         """
-        for path in reversed(self.processes.first(self._states())):
+        found = self.processes.first(self._states())
+        for path in reversed(found):
             state = self._read(path)
             if state is not None:
                 return state
             if self.processes.is_main:
                 logger.warning("%s is damaged; going back to the checkpoint before it", path)
-        return self.load_stable()
+        stable = self.load_stable()
+        if found and stable is None:
+            names = ", ".join(path.name for path in found)
+            raise CheckpointError(
+                f"no checkpoint in {self.folder} is whole",
+                hint=f"Damaged: {names}. Nothing has been removed. To begin anew, choose another folder.",
+                path=self.folder,
+            )
+        return stable
+
+    def go_back(self, good: Callable[[Mapping[str, Any]], bool]) -> dict[str, Any] | None:
+        """Return the newest state that is good, and give up those that are newer; None if none is good, and all stay.
+
+        Args:
+            good: Whether a state is one to go back to.
+        """
+        found = self.processes.first(self._states())
+        for path in reversed(found):
+            state = self._read(path)
+            if state is None or not good(state):
+                continue
+            if self.processes.is_main:
+                for newer in found[found.index(path) + 1 :]:
+                    _remove(newer)
+            return state
+        stable = self.load_stable()
+        return stable if stable is not None and good(stable) else None
 
     def save_stable(self, state: Mapping[str, Any]) -> None:
         """Write the state before the learning rate decays, from which a longer run can go on."""
@@ -139,8 +159,11 @@ class CheckpointFolder:
         self._save("best", weights)
 
     def load_best(self) -> dict[str, Any] | None:
-        """Return the weights of the best evaluation, None if there are none."""
-        return self._read_if_there("best.pt")
+        """Return the weights of the best evaluation, None if there are none, or with a warning if they are damaged."""
+        best = self._read_if_there("best.pt")
+        if best is None and self.processes.is_main and (self.folder / "best.pt").exists():
+            logger.warning("%s is damaged; the last weights are kept instead", self.folder / "best.pt")
+        return best
 
     def clear(self) -> None:
         """Remove all states and best weights, and leftovers of writes that were killed."""
@@ -168,7 +191,7 @@ class CheckpointFolder:
                 _remove(folder)
             sharded_checkpoints.write(folder, state, self.processes)
         elif self.processes.is_main:
-            files.write_with(file, lambda temporary: _save(dict(state), temporary))
+            files.write_with(file, lambda temporary: write_state(state, temporary))
         if self.processes.is_main:
             _remove(file if parts else folder)
         return folder if parts else file
@@ -180,17 +203,9 @@ class CheckpointFolder:
     def _read(self, path: Path) -> dict[str, Any] | None:
         if self.processes.first(path.is_dir()):
             return sharded_checkpoints.read(path, self.processes, self.mesh)
-        state = _load(path) if self.processes.is_main else None
+        state = read_state(path) if self.processes.is_main else None
         found: dict[str, Any] | None = state_of_first(self.processes, state)
         return found
-
-
-def _load(path: Path) -> dict[str, Any] | None:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
-        return None
-    return state if isinstance(state, dict) else None
 
 
 def _remove(path: Path) -> None:

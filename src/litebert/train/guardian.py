@@ -87,24 +87,26 @@ class Guardian:
     mean: float | None = None
     best_mean: float = math.inf
     steps: int = 0
+    phase_steps: int = 0
     said: list[str] = field(default_factory=list)
 
     def after_step(self, loss: float, gradient_norm: float) -> Verdict | None:
         """Look at one optimiser step."""
         self.steps += 1
+        self.phase_steps += 1
         if not math.isfinite(loss) or not math.isfinite(gradient_norm):
             return Verdict(
                 "not-finite", f"the loss or its gradient is not a number any more (loss {loss})", curable=True
             )
         self.mean = loss if self.mean is None else self.mean + self.smoothing * (loss - self.mean)
-        if self.steps >= 1 / self.smoothing:
+        if self.phase_steps >= 1 / self.smoothing:
             self.best_mean = min(self.best_mean, self.mean)
         if self.rise is not None and self.mean > self.best_mean + self.rise:
             return self._once(
                 "collapse",
                 f"the loss rose from {self.best_mean:.3f} to {self.mean:.3f} and stayed there: training collapsed",
             )
-        if self.chance is None or self.chance <= 0 or self.steps < self.patience:
+        if self.chance is None or self.chance <= 0 or self.phase_steps < self.patience:
             return None
         if self.best_mean < 0.85 * self.chance and self.mean > 0.99 * self.chance:
             return self._once(
@@ -119,8 +121,16 @@ class Guardian:
             )
         return None
 
-    def after_evaluation(self, predicted: Sequence[int] | None, gold_labels: int) -> Verdict | None:
-        """Look at the predictions on dev: one and the same label for everything is a failure that accuracy can hide."""
+    def new_phase(self) -> None:
+        """Judge by what follows alone: the work has changed (depth, what is masked), so its losses compare with no earlier ones."""
+        self.mean, self.best_mean, self.phase_steps = None, math.inf, 0
+
+    def after_evaluation(
+        self, predicted: Sequence[int] | None, gold_labels: int, loss: float | None = None
+    ) -> Verdict | None:
+        """Look at the loss and the predictions on dev: one and the same label for everything is a failure that accuracy can hide."""
+        if loss is not None and not math.isfinite(loss):
+            return Verdict("not-finite", f"the loss on dev is not a number any more ({loss})", curable=True)
         if not predicted or gold_labels < 2 or self.steps < self.patience:
             return None
         if len(set(predicted)) == 1:

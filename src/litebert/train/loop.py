@@ -28,6 +28,7 @@ from litebert.train.optimizers import make_optimizer, parameter_groups, set_lear
 from litebert.train.parallel import lay_out
 from litebert.train.precision import autocast, uses_bfloat16
 from litebert.train.processes import Processes
+from litebert.train.progress_line import progress_text
 from litebert.train.settings import TrainingSettings
 from litebert.train.throughput import Throughput
 from litebert.train.tracking import Tracker
@@ -43,10 +44,13 @@ class Progress:
     best: float | None = None
     best_step: int = 0
     best_metrics: dict[str, float] = field(default_factory=dict)
+    last_metrics: dict[str, float] = field(default_factory=dict)
     worse: int = 0
     evaluated: int = -1
     restarts: int = 0
+    rewound: int = -1
     rate_factor: float = 1.0
+    scheduled: int | None = None
     seconds: float = 0.0
     examples: int = 0
     tokens: int = 0
@@ -71,6 +75,7 @@ class Trainer:
         hidden_size: Width of the model, for the choice of the precision.
         resume_hint: What to tell the user after Ctrl-C.
         rise: For the guardian, see there.
+        patience: For the guardian; None: half of a short run, 2,000 steps of a long one.
         peak_tokens: Tokens a second at the machine's peak arithmetic, for the model FLOP utilisation; None if unknown.
         processes: That share out the micro-batches of a step, each taking every so many-th, dropout drawn for each micro-batch by its
             number; None for a process that takes them all, dropout drawn as they come.
@@ -92,6 +97,7 @@ class Trainer:
         hidden_size: int | None = None,
         resume_hint: str = "Run the same command with --resume to go on.",
         rise: float | None = None,
+        patience: int | None = None,
         peak_tokens: float | None = None,
         processes: Processes | None = None,
     ) -> None:
@@ -106,13 +112,11 @@ class Trainer:
         self.schedule = settings.schedule_for(self.total_steps)
         self.evaluate_every = settings.evaluate_every or min(max(batches.steps_per_epoch, 1), 500)
         self.progress = Progress()
-        self.guardian = Guardian(
-            chance, patience=max(50, min(self.total_steps // 2, 2000)), rise=rise
-        )  # half a short run
+        patience = min(self.total_steps // 2, 2000) if patience is None else patience
+        self.guardian = Guardian(chance, patience=max(50, patience), rise=rise)
         self.throughput = Throughput(peak_tokens)
         self._initial = _cloned(model.state_dict())
         self._stop_signal: int | None = None
-        self._scheduled: int | None = None
         self._saved_at = time.monotonic()
         self._start_optimizer()
 
@@ -156,6 +160,7 @@ class Trainer:
 
         Raises:
             Interrupted: Ctrl-C or SIGTERM; the state is saved.
+            CheckpointError: There are checkpoints, and none can be read.
             RunError: The loss stopped being a number and no restart was left.
         """
         state = self.checkpoints.load_last() if resume else None
@@ -189,10 +194,14 @@ class Trainer:
 
     def _advance(self) -> None:
         scheduled = self._schedule_step()  # the clock may skip a step
-        before = scheduled - 1 if self._scheduled is None else self._scheduled
+        before = scheduled - 1 if self.progress.scheduled is None else self.progress.scheduled
         if self.schedule.decays_at(scheduled) and not self.schedule.decays_at(before):
             self.checkpoints.save_stable(self._state())
-        self._scheduled = scheduled
+        self.progress.scheduled = scheduled
+        if self.progress.step and self.objective.phase(self.progress.step) != self.objective.phase(
+            self.progress.step - 1
+        ):
+            self.guardian.new_phase()
         restarts = self.progress.restarts
         started = time.monotonic()
         figures = self._step()
@@ -238,7 +247,7 @@ class Trainer:
         examples, tokens = int(counted["examples"]), int(counted["tokens"])
         self.parallel.reduce(self.parameters)
         norm = self.parallel.clip(self.parameters, self.settings.clip_norm)
-        rate = self.schedule.at(self._schedule_step()) * p.rate_factor
+        rate = self.schedule.at(self._schedule_step()) * p.rate_factor * self.objective.rate(p.step)
         loss_value = sum(value * self.objective.importance(name, p.step) for name, value in sums.items())
         if _finite(loss_value) and _finite(norm):
             set_learning_rate(self.optimizer, rate)
@@ -248,7 +257,8 @@ class Trainer:
         p.examples += examples
         p.tokens += tokens
         return {"loss": loss_value, **{f"loss/{k}": v for k, v in sums.items() if len(sums) > 1},
-                "learning_rate": rate, "gradient_norm": norm, "examples": examples, "tokens": tokens}  # fmt: skip
+                "learning_rate": rate, "gradient_norm": norm, "examples": examples, "tokens": tokens,
+                **self.objective.shares(totals, tokens)}  # fmt: skip
 
     def _accumulate(self, micro_batches: Sequence[Batch], totals: Mapping[str, float]) -> dict[str, float]:
         """Run this process's micro-batches forward and backward; return what they add to the figures of the step.
@@ -258,7 +268,8 @@ class Trainer:
             totals: Items of each part in the whole batch, all processes together.
         """
         step = self.progress.step
-        counted = {"examples": 0.0, "tokens": 0.0, **{f"loss/{name}": 0.0 for name in totals}}
+        counted = {"examples": 0.0, "tokens": 0.0}
+        losses: dict[str, list[Tensor]] = {name: [] for name in totals}
         shared = self.parallel.evened(micro_batches)
         for number, (batch, counts) in enumerate(shared):
             if self._dropout_by_number:
@@ -272,9 +283,12 @@ class Trainer:
             self.parallel.backward(loss, counts=counts, last=number == len(shared) - 1)
             if counts:
                 for name, part in parts.items():
-                    counted[f"loss/{name}"] += float(part.detach()) / max(totals[name], 1e-9)
+                    losses[name].append(part.detach())
                 counted["examples"] += next(iter(batch.values())).shape[0]
                 counted["tokens"] += self.objective.tokens(batch)
+        for name, found in losses.items():  # a GPU is asked once a step, when all is under way
+            values = torch.stack(found).tolist() if found else []
+            counted[f"loss/{name}"] = sum(value / max(totals[name], 1e-9) for value in values)
         return counted
 
     def _schedule_step(self) -> int:
@@ -310,6 +324,7 @@ class Trainer:
         self._swap_average()
         self.model.eval()
         result = self.parallel.evaluated(self.evaluate)
+        p.last_metrics = dict(result.metrics)
         self._record("eval", **{f"dev/{k}": v for k, v in result.metrics.items()})
         if self._is_better(result):
             p.best, p.best_step, p.best_metrics, p.worse = result.main, p.step, dict(result.metrics), 0
@@ -318,17 +333,20 @@ class Trainer:
         else:
             p.worse += 1
         self._swap_average()
-        verdict = self.guardian.after_evaluation(result.predicted, result.gold_labels)
+        loss = next((value for name, value in result.metrics.items() if name.endswith("loss")), None)
+        verdict = self.guardian.after_evaluation(result.predicted, result.gold_labels, loss)
         if verdict is not None:
             self._heed(verdict)
         if self.guardian.healthy:
             self.save()
 
     def _is_better(self, result: EvaluationResult) -> bool:
-        """Compare by the main figure; a tie, as small dev sets have many, by the loss if there is one."""
+        """Compare by the main figure, NaN being the worst; a tie, as small dev sets have many, by the loss if there is one."""
         best, infinity = self.progress.best, float("inf")
-        if best is None or result.main != best:
-            return best is None or result.main > best
+        if best is None or math.isnan(best) or math.isnan(result.main):
+            return best is None or not math.isnan(result.main)
+        if result.main != best:
+            return result.main > best
         return result.metrics.get("loss", infinity) < self.progress.best_metrics.get("loss", -infinity)
 
     def _keep_best(self) -> None:
@@ -368,11 +386,12 @@ class Trainer:
 
     def _restart(self) -> None:
         old = self.progress
-        state = self.checkpoints.load_last() if self.settings.on_failure == "rewind" else None
-        if state is not None and state["optimizer"] is not None:
+        state = self.checkpoints.go_back(self._is_good) if self.settings.on_failure == "rewind" else None
+        if state is not None:
             self._restore(state)
             self.guardian.said.clear()
             self.progress.restarts, self.progress.warnings = old.restarts + 1, old.warnings
+            self.progress.rewound = self.progress.step
             self.progress.rate_factor = old.rate_factor * self.settings.restart_factor
             self.progress.seconds = old.seconds
             return
@@ -384,6 +403,14 @@ class Trainer:
         self.guardian = Guardian(self.guardian.chance, patience=self.guardian.patience, rise=self.guardian.rise)
         self.checkpoints.clear()
         self._start_optimizer()
+
+    def _is_good(self, state: Mapping[str, Any]) -> bool:
+        """Whether a state is one to go back to: its loss was near its best, and the run did not fail again after going back to it."""
+        if state["optimizer"] is None:
+            return False
+        watched = Guardian(self.guardian.chance, patience=self.guardian.patience)
+        watched.restore(state["guardian"])
+        return watched.healthy and state["progress"]["step"] != self.progress.rewound
 
     # --- Saving and resuming ----------------------------------------------------------------------------------------
 
@@ -431,9 +458,10 @@ class Trainer:
         rates = {"examples_per_second": round(speed, 2), **self.throughput.figures()}
         if p.step == 1 or p.step % self.settings.log_every == 0 or p.step == self.total_steps:
             self._record("train", **figures, **rates)
-        best = f" best {p.best:.4f}" if p.best is not None else ""
-        shown = f"{rates['tokens_per_second']:.0f} tokens/s" if p.tokens else f"{speed:.0f} examples/s"
-        self.tracker.progress(p.step, self.total_steps, f"loss {self.guardian.mean or 0:.3f} {shown}{best}")
+        text = progress_text(
+            self.guardian.mean or 0.0, {**figures, **rates}, p.last_metrics, names=self.objective.shown, best=p.best
+        )
+        self.tracker.progress(p.step, self.total_steps, text)
 
 
 def _finite(value: float) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -27,9 +28,11 @@ class Objective(ABC):
 
     Attributes:
         watched: Part whose loss the guardian watches; None for the sum of all.
+        shown: Held-out figures for the progress line, with what to call them; none for the best main figure.
     """
 
     watched: str | None = None
+    shown: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod
     def weights(self, batch: Batch) -> Mapping[str, float]:
@@ -42,9 +45,29 @@ class Objective(ABC):
     def begin(self, model: nn.Module, step: int) -> None:  # noqa: B027 - most have nothing to do
         """Prepare the model for a step, for example its depth."""
 
+    def phase(self, step: int) -> Hashable:
+        """Return what changes when the work becomes another, so that losses before and after cannot be compared."""
+        del step
+        return None
+
     def importance(self, part: str, step: int) -> float:
         """Return the factor of a part in the sum."""
         return 1.0
+
+    def rate(self, step: int) -> float:
+        """Return a factor of the learning rate beside its schedule, for example while the batch is small."""
+        del step
+        return 1.0
+
+    def shares(self, totals: Mapping[str, float], tokens: int) -> Mapping[str, float]:
+        """Return figures worth a place in the row of a step.
+
+        Args:
+            totals: Items of each part in the whole batch.
+            tokens: Real ones in the whole batch.
+        """
+        del totals, tokens
+        return {}
 
     def arithmetic(self, step: int) -> float:
         """Return the arithmetic of a token as a part of the whole model's; less than 1 while a model is shallow."""

@@ -26,6 +26,7 @@ from litebert import files
 from litebert.errors import RunError
 from litebert.train.processes import Processes
 from litebert.train.sharded_tensors import empty, is_sharded
+from litebert.train.state_files import write_state
 from litebert.train.state_tensors import join, split
 
 SUMS, STATE = "sums.json", "state.pt"
@@ -65,7 +66,7 @@ def write(path: Path, state: Mapping[str, Any], processes: Processes) -> None:
         if processes.is_main:
             shapes = {name: (tuple(t.shape), str(t.dtype).removeprefix("torch.")) for name, t in parts.items()}
             plain = {name: tensor for name, tensor in tensors.items() if name not in parts}
-            torch.save({"skeleton": skeleton, "plain": plain, "shapes": shapes}, temporary / STATE)
+            write_state({"skeleton": skeleton, "plain": plain, "shapes": shapes}, temporary / STATE)
         sums: dict[str, int] = {}
         for part in processes.gather({p.name: _crc(p) for p in sorted(temporary.iterdir()) if _is_own(p, processes)}):
             sums |= part

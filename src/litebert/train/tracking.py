@@ -90,7 +90,18 @@ class Tracker:
         if self._writer is not None:
             for name, value in figures.items():
                 if isinstance(value, int | float) and not isinstance(value, bool):
-                    self._writer.add_scalar(name if "/" in name else f"train/{name}", value, step)
+                    tag = name if "/" in name else f"train/{name}"
+                    self._write("add_scalar", tag, value, step)
+
+    def _write(self, what: str, *arguments: Any) -> None:
+        """Write for TensorBoard; a disk that is full must not end a run whose own files are sound, nor hide why it ended."""
+        if self._writer is None:
+            return
+        try:
+            getattr(self._writer, what)(*arguments)
+        except OSError as error:
+            self._writer = None
+            self.say(f"warning: TensorBoard's files end here: {error.strerror or error}")
 
     def progress(self, step: int, total: int, text: str) -> None:
         """Move the progress line."""
@@ -110,8 +121,7 @@ class Tracker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._writer is not None:
-            self._writer.close()
+        self._write("close")
         if self._bar is not None:
             self._bar.close()
 

@@ -2,14 +2,16 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from litebert.errors import Interrupted, RunError
+from litebert.errors import CheckpointError, Interrupted, RunError
 from litebert.train.loop import EvaluationResult, Objective, Trainer
 from litebert.train.settings import TrainingSettings
+from litebert.train.state_files import read_state, write_state
 from litebert.train.tracking import Tracker
 
 
@@ -132,14 +134,87 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path):
     assert torch.equal(weights(straight.model), weights(resumed.model))
 
 
-def test_every_flipped_or_missing_byte_range_is_noticed_or_harmless(tmp_path):
+def test_what_is_missing_from_a_checkpoint_is_noticed(tmp_path):
     t = trainer(tmp_path)
     t.run()
     path = sorted((tmp_path / "checkpoints").glob("step-*.pt"))[-1]
     data = path.read_bytes()
     for cut in (0, 1, len(data) // 3, len(data) - 1):
         path.write_bytes(data[:cut])
-        assert trainer(tmp_path).checkpoints._read(path) is None
+        assert read_state(path) is None
+
+
+def test_a_flipped_bit_in_a_checkpoint_is_noticed_or_harmless(tmp_path):
+    """Above all within the numbers, which torch.load reads without looking at its own checksums."""
+    path = tmp_path / "state.pt"
+    state = {"model": {"w": torch.arange(4096.0), "b": torch.zeros(3)}, "step": 7}
+    write_state(state, path)
+    data = path.read_bytes()
+    inside = data.index(state["model"]["w"].numpy().tobytes())
+    places = [*range(inside, inside + 4 * 4096, 1171), *range(0, len(data), 97)]
+    noticed = 0
+    for place in places:
+        path.write_bytes(data[:place] + bytes([data[place] ^ 0x10]) + data[place + 1 :])
+        found = read_state(path)
+        noticed += found is None
+        assert found is None or (found["step"] == 7 and torch.equal(found["model"]["w"], state["model"]["w"]))
+        assert found is None or not inside <= place < inside + 4 * 4096
+    assert noticed > 14
+
+
+def stopped_at_25(folder):
+    t = trainer(folder, evaluate_every=10)
+    t._finished = lambda: t.progress.step >= 25
+    t.run()
+    return sorted((folder / "checkpoints").glob("step-*.pt"))
+
+
+def test_resume_never_removes_checkpoints_that_it_cannot_use(tmp_path):
+    states = stopped_at_25(tmp_path)
+    for path in states:
+        path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(CheckpointError, match=r"no checkpoint in .* is whole") as caught:
+        trainer(tmp_path).run(resume=True)
+    assert all(path.name in caught.value.hint for path in states)
+    assert sorted((tmp_path / "checkpoints").glob("step-*.pt")) == states
+    assert Tracker(tmp_path, seed=0, tensorboard=False).metrics.rows(), "the figures stay as well"
+
+
+def test_storage_that_does_not_answer_is_no_damaged_checkpoint(tmp_path, monkeypatch):
+    states = stopped_at_25(tmp_path)
+    opened = Path.open
+
+    def refusing(path, *arguments, **options):
+        if path.suffix == ".pt" and path.name == states[-1].name:
+            raise OSError(5, "Input/output error")
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refusing)
+    with pytest.raises(CheckpointError, match="Input/output error"):
+        trainer(tmp_path).run(resume=True)
+    assert sorted((tmp_path / "checkpoints").glob("step-*.pt")) == states
+
+
+def test_damaged_best_weights_are_told(tmp_path, caplog):
+    folder = tmp_path / "checkpoints"
+    t = trainer(tmp_path)
+    conclude = t._keep_best
+
+    def damaging():
+        (folder / "best.pt").write_bytes((folder / "best.pt").read_bytes()[:-40])
+        conclude()
+
+    t._keep_best = damaging
+    t.run()
+    assert "best.pt is damaged; the last weights are kept" in caplog.text
+
+
+def test_a_first_evaluation_that_is_no_number_does_not_stay_the_best(tmp_path):
+    scores = iter([float("nan"), 0.1, float("nan"), 0.05])
+    t = trainer(tmp_path)
+    t.evaluate = lambda model: EvaluationResult({"pearson": 0.0}, next(scores))
+    t.run()
+    assert (t.progress.best, t.progress.best_step) == (0.1, 20)
 
 
 def test_not_a_number_restarts_at_a_lower_rate_then_gives_up(tmp_path):

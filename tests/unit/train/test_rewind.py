@@ -113,9 +113,63 @@ def test_every_rewind_lowers_the_rate_until_none_is_left(tmp_path):
     t = trainer(tmp_path, lambda y, step, times: y * float("nan") if step == 33 else y, max_restarts=2)
     with pytest.raises(RunError, match="not a number"):
         t.run()
-    assert t.batches.asked[33] == 3 and t.batches.asked[29] == 1 and t.batches.asked[30] == 3
+    asked = [t.batches.asked[step] for step in (19, 20, 29, 30, 33)]
+    assert asked == [1, 2, 2, 3, 3], "the second time it goes one state further back"
     assert t.progress.rate_factor == 0.25
     assert torch.isfinite(weights(t.model)).all()
+
+
+def test_a_state_saved_while_the_loss_was_high_is_passed_over(tmp_path):
+    """Stopped from outside in the middle of a collapse: that state is resumed, but nothing goes back to it."""
+
+    def bend(y, step, times):
+        return y + 40 if 22 <= step < 26 and times == 1 else y * float("nan") if step == 26 and times == 1 else y
+
+    t = trainer(tmp_path, bend, rise=1000.0)
+    step = t._step
+
+    def stepping():
+        if t.progress.step == 25 and not t.progress.restarts:
+            t.guardian.rise = 6.0  # so the loss counts as far above its best in what is saved
+            t.save()
+            t.guardian.rise = 1000.0
+        return step()
+
+    t._step = stepping
+    t.run()
+    assert (t.progress.restarts, t.progress.step) == (1, 60)
+    assert [t.batches.asked[s] for s in (19, 20, 25, 26)] == [1, 2, 2, 2]
+
+
+def test_a_loss_on_dev_that_is_no_number_is_not_kept(tmp_path):
+    t = trainer(tmp_path)
+    losses = iter([1.0, 0.9, float("nan"), 0.8, 0.7, 0.6, 0.5])
+    t.evaluate = lambda model: EvaluationResult({"mlm_loss": (found := next(losses))}, -found)
+    saved = []
+    save = t.checkpoints.save
+    t.checkpoints.save = lambda step, state: (saved.append((step, state["progress"]["restarts"])), save(step, state))[1]
+    t.run()
+    assert t.progress.restarts == 1 and "dev is not a number" in t.progress.warnings[0]
+    assert (30, 0) not in saved and (30, 1) in saved
+
+
+def test_a_new_phase_is_judged_by_itself(tmp_path):
+    """Deeper, or longer n-grams: the loss rises, which is no collapse and no reason to stop saving."""
+
+    class Phased(Squares):
+        def phase(self, step):
+            return step >= 30
+
+    def harder(y, step, times):
+        return y + 3 if step >= 30 else y
+
+    plain, told = (
+        trainer(tmp_path / name, harder, rise=4.0, steps=70, evaluate_every=35, objective=objective, learning_rate=1e-4)
+        for name, objective in (("plain", None), ("told", Phased()))
+    )
+    plain.run()
+    told.run()
+    assert plain.progress.restarts > 0 and told.progress.restarts == 0
 
 
 def test_without_a_checkpoint_it_starts_again(tmp_path):
@@ -370,6 +424,31 @@ def test_the_clock_may_skip_the_step_before_the_decay(tmp_path):
     for _ in range(13):
         t._advance()
     assert t.checkpoints.load_stable()["progress"]["step"] == 10, "32 is the first beyond 30"
+
+
+def test_a_run_resumed_across_the_start_of_the_decay_keeps_the_state_before_it(tmp_path):
+    """By the clock: stopped just before the decay begins, and already past its first step when it goes on."""
+    clock = iter([*range(0, 30, 3), *range(34, 200, 3)])
+
+    def by_clock(t):
+        t._schedule_step = lambda: now[0]
+        step = t._step
+        now = [next(clock)]
+
+        def stepping():
+            found = step()
+            now[0] = next(clock)
+            t._stop_signal = 2 if now[0] == 34 else None
+            return found
+
+        t._step = stepping
+        return t
+
+    with pytest.raises(Interrupted):
+        by_clock(trainer(tmp_path, steps=40, **TRAPEZOID)).run()
+    resumed = by_clock(trainer(tmp_path, steps=40, **TRAPEZOID))
+    resumed.run(resume=True)
+    assert resumed.checkpoints.load_stable()["progress"]["step"] == 10
 
 
 def test_a_finished_longer_run_is_left_with_one_state(tmp_path):

@@ -30,6 +30,22 @@ def test_rewind_drops_what_came_after_of_one_seed(tmp_path):
     assert [(r["seed"], r["step"]) for r in metrics.rows()] == [(0, 1), (0, 2), (0, 3), (1, 1), (1, 2)]
 
 
+@pytest.mark.parametrize("when", ["add_scalar", "close"])
+def test_a_full_disk_ends_tensorboard_only(tmp_path, when, capsys):
+    pytest.importorskip("tensorboard")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(ValueError, match="why it ended"), Tracker(tmp_path, seed=0, progress=False) as tracker:
+        setattr(tracker._writer, when, full)
+        tracker.log("train", 1, loss=0.5)
+        tracker.log("train", 2, loss=0.4)
+        raise ValueError("why it ended")
+    assert [row["step"] for row in tracker.metrics.rows()] == [1, 2]
+    assert capsys.readouterr().err.count("TensorBoard's files end here: No space left") == 1
+
+
 def test_tensorboard_gets_every_number(tmp_path):
     event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     with Tracker(tmp_path, seed=3, progress=False) as tracker:
