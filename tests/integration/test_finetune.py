@@ -12,6 +12,7 @@ import time
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 
 
 def info(folder):
@@ -40,7 +41,20 @@ def test_what_the_folder_says_about_itself(model, data):
     assert provenance["environment"]["packages"]["torch"] and provenance["recipe"]["training"]["steps"] == 3
     assert provenance["metrics"]["accuracy"] == provenance["seeds"][0]["accuracy"]
     card = (model / "README.md").read_text()
-    assert digest in card and "`neg`, `pos`" in card and "54 records" in card
+    assert digest in card and "`neg`, `pos`" in card and "54 records" in card and "3 steps of" in card
+
+
+def test_the_card_can_be_read_by_the_hub(model, multi_model):
+    for folder in (model, multi_model):
+        (named, *_), metrics = (
+            ModelCard.load(folder / "README.md").data.to_dict()["model-index"], info(folder)["provenance"]["metrics"],
+        )  # fmt: skip
+        (result,) = named["results"]
+        assert named["name"] == "classify" and result["task"]["type"] == "text-classification"
+        told = {row["type"]: row["value"] for row in result["metrics"]}
+        assert (
+            told == {name: pytest.approx(v, rel=1e-5) for name, v in metrics.items() if isinstance(v, float)} and told
+        )
 
 
 def test_the_report_is_one_file(model):

@@ -7,6 +7,7 @@ Interrupted at any point it goes on with ``resume``; a finished seed is not run 
 from __future__ import annotations
 
 import logging
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -246,7 +247,7 @@ def finetune(
     for seed in seeds:
         result, model = _run_seed(prepared, folder, seed, device, resume=resume, progress=progress)
         results.append(result)
-        if best is None or result.score.main > best[0].score.main:
+        if best is None or math.isnan(best[0].score.main) or result.score.main > best[0].score.main:
             best = (result, model)
     assert best is not None
     return _conclude(prepared, folder, results, *best)

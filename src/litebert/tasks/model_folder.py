@@ -26,6 +26,7 @@ from litebert.errors import CheckpointError, ConfigError, UsageError, nearest
 from litebert.settings import build_settings
 from litebert.tasks.base import Answer, Passes, Task, predict_outputs
 from litebert.tasks.examples import Example, TextSettings, WindowCount, unknown_pieces
+from litebert.tasks.model_card import model_card
 from litebert.tasks.reading.records import Record, content_hash
 from litebert.tasks.registry import TASKS, ZERO_SHOT, asked_as_it_is, task_class, task_from_info, task_name
 from litebert.tasks.zero_shot import ZeroShotModel, zero_shot_from_source
@@ -131,7 +132,7 @@ def save_task_model(
     if isinstance(model, AlbertForSentenceEmbedding):
         model.max_length = text.max_length
     model.save_pretrained(folder)
-    files.write_text(folder / "README.md", model_card(task, model, provenance))
+    files.write_text(folder / "README.md", model_card(task, model, provenance, max_length=text.max_length))
     info = {
         "format_version": FORMAT_VERSION, "task": task.to_dict(), "text": text.model_dump(), "provenance": dict(provenance),
     }  # fmt: skip
@@ -217,64 +218,3 @@ def _task_model(
     if text.max_length > longest:
         raise ConfigError(f"litebert.json says max_length={text.max_length}, the model has {longest} positions")
     return TaskModel(found, model, tokenizer, text, source.info, source.path)
-
-
-_SHOWN = 20
-"""Labels named in a model card."""
-
-
-def model_card(task: Task, model: Pretrained, provenance: Mapping[str, Any]) -> str:
-    """Return the README of a model folder, in the hub's format."""
-    metrics = provenance.get("metrics", {})
-    rows = "\n".join(f"| {name} | {value:.4f} |" for name, value in metrics.items() if isinstance(value, float))
-    data = provenance.get("data", {})
-    sources = "\n".join(f"- {name}: {d.get('records')} records, sha256 `{d.get('sha256')}`" for name, d in data.items())
-    details = task.to_dict()
-    names = details.get("labels", [])
-    labels = (
-        ""
-        if not names
-        else "Outputs: "
-        + ", ".join(f"`{name}`" for name in names[:_SHOWN])
-        + (f" ... ({len(names)} in all)" if len(names) > _SHOWN else "")
-    )
-    return f"""---
-library_name: litebert
-tags: [albert, litebert, {task.name}]
-pipeline_tag: {task.pipeline_tag}
----
-
-# {task.name} model
-
-An ALBERT encoder with {model.num_parameters():,} parameters (one block of weights, applied again and again), fine-tuned by LiteBERT
-{provenance.get("version", "")} for `{task.name}` from `{provenance.get("model", "")}`.
-
-{labels}
-
-## Use
-
-```python
-import litebert
-
-answer = litebert.load("PATH/TO/THIS/FOLDER")({task.usage})
-```
-
-The folder also loads in `transformers`.
-
-## Figures on held-out data
-
-| metric | value |
-|---|---|
-{rows}
-
-{provenance.get("seeds_note", "")}
-
-## Data
-
-{sources}
-
-## Limits
-
-Scores hold for data like those above. The text is lower-cased and stripped of accents by the English vocabulary. No check for bias
-was made.
-"""

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from litebert.errors import ConfigError, UsageError
+from litebert.tasks.model_card import ABOUT
 from litebert.tasks.registry import TASKS, ZERO_SHOT, task_class, task_from_info
 
 
@@ -44,3 +45,7 @@ def test_loading_needs_no_task_but_the_one_that_answers():
         "litebert.inference.explain",
     }
     assert not unneeded & set(found)
+
+
+def test_every_task_that_is_trained_has_something_to_say_in_a_card():
+    assert set(ABOUT) == set(TASKS)
