@@ -2,6 +2,8 @@
 
 import json
 import random
+import subprocess
+import sys
 
 import pytest
 
@@ -105,6 +107,20 @@ def test_a_pretrained_model_answers_with_the_graph_and_a_trained_one_with_what_i
     given = scorer({"sentences": ["One.", "The budget. It grew."]}, ratio=1.0)
     assert [s.sentence for s in given.sentences] == ["One.", "The budget. It grew."]
     assert litebert.load(trained)(text) == scorer(text)
+
+
+def test_the_example_of_an_export_scores_sentences(trained, call, tmp_path):
+    pytest.importorskip("onnxruntime")
+    sentences = ["The weather was fine.", "The budget grew.", "Nobody came."]
+    assert call("export", trained, "--format", "onnx", "--out", tmp_path / "out").code == 0
+    command = [sys.executable, str(tmp_path / "out" / "example.py"), *sentences]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    (answer,) = litebert.load(trained, precision="fp32")([{"sentences": sentences}], sentences=3)
+    expected = {one.sentence: one.score for one in answer.sentences}
+    assert [line.split("\t")[1] for line in printed] == sentences
+    for line in printed:
+        score, text = line.split("\t")
+        assert float(score) == pytest.approx(expected[text], abs=1e-3)
 
 
 def test_the_bundled_model_summarises(call, tmp_path):

@@ -7,6 +7,7 @@ from litebert.tasks.base import Task
 from litebert.tasks.classify.task import ClassifyTask
 from litebert.tasks.qa.task import QaTask
 from litebert.tasks.rerank.task import RerankTask
+from litebert.tasks.summarize.task import SummarizeTask
 
 FILES = {"onnx": "model.onnx", "openvino": "openvino_model.xml"}
 """The file that a runtime opens, by format."""
@@ -86,6 +87,21 @@ vectors = (outputs["last_hidden_state"] * mask).sum(1) / mask.sum(1)  # the mean
 vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
 print("vectors", vectors.shape, "cosine similarities", *(vectors @ vectors.T).round(4).tolist())"""
 
+_DOCUMENT = (
+    """texts = sys.argv[1:] or ["The river rose all night.", "Nobody slept.", "In the morning the bridge was gone."]"""
+)
+_IMPORTANCE = """starts = inputs["input_ids"][0] == tokenizer.token_to_id("[CLS]")
+for text, score in zip(texts, 1 / (1 + np.exp(-outputs["logits"][0, starts, 0]))):
+    print(f"{score:.4f}\\t{text}")"""
+
+_EACH = """encoded = tokenizer.encode_batch(texts)
+fields = {{"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}}
+inputs = {{name: np.array([getattr(one, field) for one in encoded], dtype=np.int64){choices} for name, field in fields.items()}}"""
+_TOGETHER = """encoded = [tokenizer.encode(text) for text in texts]  # sentences of one text, each with its own [CLS] and [SEP]
+inputs = {{"input_ids": [one.ids for one in encoded], "token_type_ids": [[k % 2] * len(one.ids) for k, one in enumerate(encoded)]}}
+inputs = {{name: np.concatenate(parts)[None, :{max_length}] for name, parts in inputs.items()}}
+inputs["attention_mask"] = np.ones_like(inputs["input_ids"])"""
+
 _SCRIPT = '''"""Run this model with {runtime}, tokenizers and numpy: python example.py {usage}"""
 import json
 import sys
@@ -101,9 +117,7 @@ tokenizer.enable_truncation({max_length})
 tokenizer.enable_padding(pad_id={pad_id}, pad_token="{pad}")
 {open}
 {texts}
-encoded = tokenizer.encode_batch(texts)
-fields = {{"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}}
-inputs = {{name: np.array([getattr(one, field) for one in encoded], dtype=np.int64){choices} for name, field in fields.items()}}
+{encoded}
 {run}
 {rest}
 '''
@@ -122,10 +136,13 @@ def example(subject: Subject, kind: str, *, int8: bool) -> str:
     # By itself OpenVINO computes float32 models in bfloat16 where the processor has it, which changes the third digit.
     hints = "{}" if int8 else '{"INFERENCE_PRECISION_HINT": "f32"}'
     opened = _OPEN[kind] if kind == "onnx" else _OPEN[kind].format(hints=hints)
+    encoded = (_TOGETHER if isinstance(subject.task, SummarizeTask) else _EACH).format(
+        choices="[None]" if subject.head == "choice" else "", max_length=subject.max_length
+    )
     return template.format(
         runtime=_IMPORTS[kind].removeprefix("import "), usage=usage, imports=_IMPORTS[kind], max_length=subject.max_length,
-        pad_id=subject.tokenizer.pad_id, pad=subject.tokenizer.specials["pad"], open=opened, run=_RUN[kind], texts=texts, rest=rest,
-        choices="[None]" if subject.head == "choice" else "",
+        pad_id=subject.tokenizer.pad_id, pad=subject.tokenizer.specials["pad"], open=opened, run=_RUN[kind], texts=texts,
+        encoded=encoded, rest=rest,
     )  # fmt: skip
 
 
@@ -135,6 +152,8 @@ def _parts(subject: Subject) -> tuple[str, str, str]:
     if subject.head in ("sequence", "vector-classifier"):
         pairs, rest = _sequence(subject.task)
         return (_PAIRS, rest, two) if pairs else (_TEXTS, rest, one)
+    if isinstance(subject.task, SummarizeTask):
+        return _DOCUMENT, _IMPORTANCE, '"first sentence" "second sentence" ...'
     return {
         "encoder": (_TEXTS, _VECTORS, one),
         "pretraining": (_MASKS, _FILL.format(output="prediction_logits"), '"a [MASK] text" ...'),
