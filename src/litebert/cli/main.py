@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "index": ("litebert.cli.index", "Make texts searchable: vectors and words, in a folder or on a server."),
     "search": ("litebert.cli.search", "Ask an index, by meaning, by words, or both."),
     "embed": ("litebert.cli.embed", "Make vectors of texts."),
+    "serve": ("litebert.cli.serve", "Serve models over HTTP."),
     "bench": ("litebert.cli.bench", "Measure what the documents quote."),
     "export": ("litebert.cli.export", "Write a model for ONNX Runtime or OpenVINO."),
     "recipes": ("litebert.cli.recipes", "List the shipped recipes, or print one."),

@@ -1,0 +1,217 @@
+"""What every request passes before a route sees it: its size, its key, its number; and what is noted when it ends.
+
+The body is read here, whole, within a limit of bytes and of time, so that a route only ever computes; while it does, somebody listens
+whether the client leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from litebert.serve.engine import Asked
+from litebert.serve.keys import Keys
+from litebert.serve.metrics import Metrics
+from litebert.serve.settings import ServeSettings
+from litebert.serve.wire_errors import WireError, body_of, status_for
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+logger = logging.getLogger("litebert.serve.access")
+
+PUBLIC = frozenset(
+    {"/", "/health", "/healthz", "/livez", "/readyz", "/startupz", "/ping", "/metrics", "/v2/health/live", "/v2/health/ready",
+     "/favicon.ico"}
+)  # fmt: skip
+"""Paths that need no key."""
+PUBLIC_FOLDER = "/page/"
+
+_FORGOTTEN = frozenset({"", "application/x-www-form-urlencoded", "text/plain"})
+"""Types of bodies that clients send when nobody told them that it is JSON, as curl does; nothing else is taken here."""
+
+_NUMBER = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+
+
+class RefusedError(Exception):
+    """A request that is answered before any route sees it."""
+
+    def __init__(self, error: WireError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class Guard:
+    """Middleware around the application.
+
+    Args:
+        app: What is guarded.
+        settings: Limits.
+        keys: Who may ask.
+        metrics: Told of every request.
+    """
+
+    def __init__(self, app: Any, settings: ServeSettings, keys: Keys, metrics: Metrics) -> None:
+        self.app, self.settings, self.keys, self.metrics = app, settings, keys, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        visit = _Visit(scope, self.settings, send)
+        self.metrics.inflight.inc()
+        try:
+            await self._serve(visit, receive)
+        except RefusedError as refusal:
+            await visit.refuse(refusal.error)
+        finally:
+            self.metrics.inflight.dec()
+            self._note(visit)
+
+    async def _serve(self, visit: _Visit, receive: Receive) -> None:
+        path, headers = visit.path, visit.headers
+        if path not in PUBLIC and not path.startswith(PUBLIC_FOLDER) and not self.keys.allow(headers):
+            raise RefusedError(WireError(401, "Unauthorized", "a key is needed", {"www-authenticate": "Bearer"}))
+        body = await self._body(visit, receive)
+        if visit.headers.get("content-type", "").split(";")[0] in _FORGOTTEN:
+            others = [pair for pair in visit.scope["headers"] if pair[0].lower() != b"content-type"]
+            visit.scope["headers"] = [*others, (b"content-type", b"application/json")]
+        visit.scope.setdefault("state", {})["asked"] = visit.asked
+        visit.scope["state"]["visit"] = visit
+        given = False
+
+        async def replay() -> Message:
+            nonlocal given
+            if not given:
+                given = True
+                return {"type": "http.request", "body": body, "more_body": False}
+            await visit.asked.gone.wait()
+            return {"type": "http.disconnect"}
+
+        listening = asyncio.ensure_future(_listen(receive, visit.asked))
+        try:
+            await self.app(visit.scope, replay, visit.send)
+        finally:
+            listening.cancel()
+
+    async def _body(self, visit: _Visit, receive: Receive) -> bytes:
+        most = self.settings.most_bytes
+        too_large = WireError(413, "Validation", f"the body has more than {most} bytes")
+        length = visit.headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > most:
+            raise RefusedError(too_large)
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self.settings.read_timeout):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        visit.asked.gone.set()
+                        raise RefusedError(WireError(499, "Gone", "the client has left"))
+                    body += message.get("body", b"")
+                    if len(body) > most:
+                        raise RefusedError(too_large)
+                    if not message.get("more_body", False):
+                        return bytes(body)
+        except TimeoutError:
+            raise RefusedError(WireError(408, "Timeout", "the body did not come in time")) from None
+
+    def _note(self, visit: _Visit) -> None:
+        seconds = time.perf_counter() - visit.started
+        self.metrics.finished(visit.route, visit.status, visit.kind, visit.asked, seconds)
+        if self.settings.log == "off" or (visit.path in PUBLIC and visit.status < 400):
+            return
+        asked = visit.asked
+        line = {
+            "request_id": visit.number, "method": visit.scope["method"], "path": visit.path, "status": visit.status,
+            "seconds": round(seconds, 4), "model": asked.model or None, "task": asked.task or None, "inputs": asked.items,
+            "tokens": asked.tokens, "queue_seconds": round(asked.queued, 4), "error": visit.kind,
+        }  # fmt: skip
+        if self.settings.log_inputs and visit.texts is not None:
+            line["body"] = visit.texts
+        if self.settings.log == "json":
+            logger.info("%s", json.dumps({"time": round(time.time(), 3), **line}, ensure_ascii=False))
+        else:
+            logger.info("%s", " ".join(f"{k}={v}" for k, v in line.items() if v not in (None, 0)))
+
+
+async def _listen(receive: Receive, asked: Asked) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            asked.gone.set()
+            return
+
+
+class _Visit:
+    """One request on its way through."""
+
+    def __init__(self, scope: Scope, settings: ServeSettings, send: Send) -> None:
+        self.scope, self._send = scope, send
+        self.started = time.perf_counter()
+        self.path: str = scope["path"]
+        self.headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        said = self.headers.get("x-request-id", "")
+        self.number = said if _NUMBER.fullmatch(said) else uuid.uuid4().hex
+        self.asked = Asked(_patience(self.headers, settings.request_timeout), asyncio.Event())
+        self.status, self.begun = 0, False
+        self.kind: str | None = None
+        self.texts: str | None = None
+
+    @property
+    def route(self) -> str:
+        """Template of the path, so that figures do not multiply with what clients make up."""
+        route = self.scope.get("route")
+        return str(getattr(route, "path", "other"))
+
+    async def send(self, message: Message) -> None:
+        """Pass an answer on, with our headers."""
+        if message["type"] == "http.response.start":
+            self.begun, self.status = True, message["status"]
+            message["headers"] = [*message.get("headers", []), *self._extra()]
+        await self._send(message)
+
+    def _extra(self) -> list[tuple[bytes, bytes]]:
+        found = {"x-request-id": self.number}
+        asked = self.asked
+        if asked.items:
+            total = 1000 * (time.perf_counter() - self.started)
+            found |= {
+                "x-compute-type": "cpu", "x-compute-time": f"{total:.0f}", "x-compute-characters": str(asked.characters),
+                "x-compute-tokens": str(asked.tokens), "x-total-time": f"{total:.0f}",
+                "x-tokenization-time": f"{1000 * asked.tokenising:.0f}",
+                "x-queue-time": f"{1000 * asked.queued:.0f}", "x-inference-time": f"{1000 * asked.computing:.0f}",
+            }  # fmt: skip
+        return [(name.encode(), value.encode()) for name, value in found.items()]
+
+    async def refuse(self, error: WireError) -> None:
+        """Answer with an error, unless an answer has begun."""
+        self.kind = error.kind
+        if self.begun or error.status == 499:
+            self.status = self.status or 499
+            return
+        body = json.dumps(body_of(error, self.path)).encode()
+        headers = {"content-type": "application/json", "content-length": str(len(body)), **error.headers}
+        if error.status in (408, 413):
+            headers["connection"] = "close"
+        start = {
+            "type": "http.response.start", "status": status_for(error, self.path),
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        }  # fmt: skip
+        await self.send(start)
+        await self._send({"type": "http.response.body", "body": body})
+
+
+def _patience(headers: dict[str, str], most: float) -> float:
+    """Return the seconds that a client waits, as it says, at most the server's own."""
+    said = headers.get("x-request-timeout-ms", "")
+    return min(int(said[:9]) / 1000, most) if said.isdecimal() and int(said[:9]) > 0 else most

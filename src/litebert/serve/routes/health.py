@@ -1,0 +1,52 @@
+"""Is it there, is it well, may it be sent work: for people, Kubernetes and the protocols' own names of these questions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from litebert.serve.answers import Json
+from litebert.serve.engine import Engine
+
+router = APIRouter(tags=["health"])
+
+_ALIVE = ("/livez", "/v2/health/live")
+_READY = ("/readyz", "/healthz", "/startupz", "/health", "/ping", "/v2/health/ready")
+
+
+def checks(engine: Engine) -> dict[str, bool]:
+    """Return what is looked at: a thread that computes and is not stuck, and no end in sight."""
+    return {"worker": engine.worker.alive(), "models": len(engine.models) > 0, "not draining": not engine.draining}
+
+
+def _answer(ok: bool, found: dict[str, bool], verbose: bool) -> Response:
+    body: dict[str, Any] = {"status": "ok" if ok else "unavailable", "live": found["worker"], "ready": ok}
+    return Json(body | ({"checks": found} if verbose or not ok else {}), status_code=200 if ok else 503)
+
+
+async def live(request: Request, verbose: bool = False) -> Response:
+    """Tell whether the process is worth keeping."""
+    found = checks(request.app.state.engine)
+    return _answer(found["worker"], found, verbose)
+
+
+async def ready(request: Request, verbose: bool = False) -> Response:
+    """Tell whether it may be sent work."""
+    found = checks(request.app.state.engine)
+    return _answer(all(found.values()), found, verbose)
+
+
+async def metrics(request: Request) -> Response:
+    """Return the figures for Prometheus."""
+    engine: Engine = request.app.state.engine
+    text = request.app.state.metrics.render(engine.line.items)
+    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+for _path in _ALIVE:
+    router.add_api_route(_path, live, methods=["GET", "HEAD"], include_in_schema=_path == "/livez")
+for _path in _READY:
+    router.add_api_route(_path, ready, methods=["GET", "HEAD"], include_in_schema=_path == "/readyz")
+router.add_api_route("/metrics", metrics, methods=["GET"])

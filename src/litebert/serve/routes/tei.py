@@ -1,0 +1,249 @@
+"""Text Embeddings Inference, version 1.9: its routes, bodies and messages.
+
+A list of two texts is a pair for ``/predict``, as there; a batch is a list of lists. What is longer than the model's window is read
+in windows unless ``truncate`` says otherwise: true cuts it, false refuses it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from fastapi import APIRouter, Depends
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from litebert.errors import DataError, UsageError
+from litebert.serve.answers import Json, clean
+from litebert.serve.context import Context, context, record
+from litebert.serve.engine import NothingAskedError
+from litebert.serve.models import ServedModel
+from litebert.serve.texts import fitted, texts_of
+from litebert.tasks.base import Answer
+from litebert.tasks.classify.task import Classification
+from litebert.tasks.embed.task import Embedding
+from litebert.tasks.reading.records import Record
+
+router = APIRouter(tags=["Text Embeddings Inference"])
+
+Here = Annotated[Context, Depends(context)]
+TokenIds = list[Annotated[int, Field(ge=0, le=2**31)]]
+Input = str | TokenIds
+
+
+class Body(BaseModel):
+    """Base of all bodies: unknown fields are passed over, as everywhere on the web."""
+
+    model_config = ConfigDict(extra="ignore", protected_namespaces=(), allow_inf_nan=False)
+
+
+class EmbedBody(Body):
+    """What ``/embed`` takes."""
+
+    inputs: Input | list[Input]
+    truncate: bool | None = None
+    truncation_direction: Literal["left", "right", "Left", "Right"] = "right"
+    normalize: bool = True
+    prompt_name: str | None = None
+    dimensions: Annotated[int, Field(ge=1)] | None = None
+    model: str | None = None
+
+
+class EmbedAllBody(Body):
+    """What ``/embed_all`` takes."""
+
+    inputs: Input | list[Input]
+    truncate: bool | None = None
+    truncation_direction: Literal["left", "right", "Left", "Right"] = "right"
+    model: str | None = None
+
+
+class PredictBody(Body):
+    """What ``/predict`` takes."""
+
+    inputs: str | list[str] | list[list[str]]
+    raw_scores: bool = False
+    truncate: bool | None = None
+    truncation_direction: Literal["left", "right", "Left", "Right"] = "right"
+    model: str | None = None
+
+
+class SimilarityInputs(Body):
+    """A text and those it is compared with."""
+
+    source_sentence: str
+    sentences: list[str]
+
+
+class SimilarityParameters(Body):
+    """How texts are cut."""
+
+    truncate: bool | None = None
+    truncation_direction: Literal["left", "right", "Left", "Right"] = "right"
+
+
+class SimilarityBody(Body):
+    """What ``/similarity`` takes."""
+
+    inputs: SimilarityInputs
+    parameters: SimilarityParameters | None = None
+    model: str | None = None
+
+
+class DecodeBody(Body):
+    """What ``/decode`` takes."""
+
+    ids: TokenIds | list[TokenIds]
+    skip_special_tokens: bool = True
+    model: str | None = None
+
+
+# --- Vectors --------------------------------------------------------------------------------------------------------------
+
+
+@router.post("/embed", response_model=list[list[float]])
+async def embed(body: EmbedBody, here: Here) -> Response:
+    """Return the vector of each text."""
+    model = here.models.find(body.model, "embed")
+    return Json(await vectors(here, model, body.inputs, body.truncate, body.truncation_direction, size=body.dimensions))
+
+
+async def vectors(
+    here: Context, model: ServedModel, inputs: Any, truncate: bool | None = None, direction: str = "right", *, size: int | None = None
+) -> np.ndarray:  # fmt: skip
+    """Return (N, size) vectors of length 1.
+
+    Args:
+        here: Of the request.
+        model: One that embeds.
+        inputs: A text or token ids, or a list of either.
+        truncate: True cuts at the model's window, False refuses what is longer, None reads on.
+        direction: From which side it is cut.
+        size: Numbers of a vector; None for all.
+    """
+    model.asked("embed")
+    if size is not None and size > model.config.hidden_size:
+        raise UsageError(f"`dimensions` must be at most {model.config.hidden_size}. Given: {size}")
+    texts = fitted(model, texts_of(model, inputs), truncate, direction)
+    answers = await here.answer(model, "embed", [record(text) for text in texts], size=size)
+    return np.stack([answer.vector for answer in answers if isinstance(answer, Embedding)])
+
+
+@router.post("/embed_all", response_model=list[list[list[float]]])
+async def embed_all(body: EmbedAllBody, here: Here) -> Response:
+    """Return the state of each token of each text, one window of each."""
+    model = here.models.find(body.model, "embed")
+    model.asked("embed")
+    texts = fitted(model, texts_of(model, body.inputs), bool(body.truncate), body.truncation_direction)
+    states = await here.states(model, texts)
+    return Json(states)
+
+
+@router.post("/embed_sparse")
+async def embed_sparse() -> Response:
+    """Refuse: no model here has sparse vectors."""
+    raise UsageError("no model here makes sparse vectors", hint="Use /embed.")
+
+
+@router.post("/similarity", response_model=list[float])
+async def similarity(body: SimilarityBody, here: Here) -> Response:
+    """Return the cosine of each text with the source."""
+    given = body.inputs
+    if not given.sentences:
+        raise NothingAskedError("`inputs.sentences` cannot be empty")
+    how = body.parameters or SimilarityParameters()
+    model = here.models.find(body.model, "embed")
+    found = await vectors(
+        here, model, [given.source_sentence, *given.sentences], how.truncate, how.truncation_direction
+    )
+    return Json(found[1:] @ found[0])
+
+
+# --- Labels ---------------------------------------------------------------------------------------------------------------
+
+
+@router.post("/predict")
+async def predict(body: PredictBody, here: Here) -> Response:
+    """Return labels with their scores, highest first: a list for one text or pair, a list of lists for a batch."""
+    model = here.models.find(body.model, "classify", "few-shot")
+    task, _ = model.asked("classify", "few-shot")
+    single, records = _pairs(body.inputs)
+    cut = [_cut(model, one, body.truncate, body.truncation_direction) for one in records]
+    rows = [labels_of(answer) for answer in await here.answer(model, task, cut)]
+    if body.raw_scores:  # logits but for a constant, which a softmax takes back
+        rows = [[{**one, "score": math.log(max(one["score"], 1e-38))} for one in row] for row in rows]
+    return Json(rows[0] if single else rows)
+
+
+def _pairs(inputs: str | list[str] | list[list[str]]) -> tuple[bool, list[Record]]:
+    """Return whether one thing is asked, and the records."""
+    if isinstance(inputs, str):
+        return True, [record(inputs)]
+    if inputs and all(isinstance(one, str) for one in inputs):
+        return True, [_one([str(one) for one in inputs])]
+    return False, [_one([one] if isinstance(one, str) else one) for one in inputs]
+
+
+def _one(texts: Sequence[str]) -> Record:
+    if not 1 <= len(texts) <= 2:
+        raise DataError(f"`inputs` must have a single string or a pair of strings. Given: {len(texts)}")
+    return record(*texts)
+
+
+def _cut(model: ServedModel, one: Record, truncate: bool | None, direction: str) -> Record:
+    if truncate is None or one.pair is not None:
+        return one
+    return Record(fitted(model, [one.text], truncate, direction)[0])
+
+
+def labels_of(answer: Answer) -> list[dict[str, Any]]:
+    """Return all labels of a classification with their scores, highest first."""
+    assert isinstance(answer, Classification)
+    scores = answer.scores or ((answer.label, answer.score),)
+    return [{"score": score, "label": label} for label, score in scores]
+
+
+# --- Tokens ---------------------------------------------------------------------------------------------------------------
+
+
+@router.post("/decode", response_model=list[str])
+async def decode(body: DecodeBody, here: Here) -> Response:
+    """Return the texts of token ids."""
+    model = here.models.find(body.model)
+    rows = [list(one) if isinstance(one, list) else [one] for one in body.ids]
+    rows = rows if body.ids and isinstance(body.ids[0], list) else [[i for row in rows for i in row]]
+    size = model.tokenizer.vocab_size
+    if any(i >= size for row in rows for i in row):
+        raise DataError(f"`ids` must be below {size}, the size of the vocabulary")
+    return Json([clean(model.tokenizer.decode(row, skip_special=body.skip_special_tokens)) for row in rows])
+
+
+@router.get("/info")
+async def info(here: Here, model: str | None = None) -> Response:
+    """Return what is served and its limits."""
+    found, settings = here.models.find(model), here.settings
+    labels = found.pipeline.labels
+    named = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
+    kinds = {"classify": {"classifier": named}, "few-shot": {"classifier": named}, "rerank": {"reranker": named}}
+    return Json({
+        "model_id": found.reference, "model_sha": None, "model_dtype": _TYPES.get(found.precision, found.precision),
+        "served_model_name": found.name, "model_type": kinds.get(found.own, {"embedding": {"pooling": "mean"}}),
+        "max_concurrent_requests": settings.max_queue_items, "max_input_length": found.max_length,
+        "max_batch_tokens": settings.max_batch_tokens, "max_batch_requests": None, "max_client_batch_size": settings.most_items,
+        "auto_truncate": False, "tokenization_workers": 2, "version": _version(), "sha": None, "docker_label": None,
+        "payload_limit": settings.most_bytes, "max_request_tokens": settings.max_request_tokens,
+        "task": found.own, "tasks": list(found.tasks),
+        "models": {name: {"task": one.own, "tasks": list(one.tasks)} for name, one in here.models.items()},
+    })  # fmt: skip
+
+
+_TYPES = {"fp32": "float32", "bf16": "bfloat16"}
+"""Numbers, as TEI calls them."""
+
+
+def _version() -> str:
+    from litebert import __version__
+
+    return str(__version__)

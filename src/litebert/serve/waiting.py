@@ -1,0 +1,267 @@
+"""What waits to be computed: fair between requests, bounded, cut into batches by tokens.
+
+A request is a list of items; its items may be computed in different batches, beside those of others. Requests take turns, so that one
+of a thousand texts does not hold up one of a single text. A batch begins with an item of the request whose turn it is; items of
+similar length follow, one of each request in turn, then others, until the budget of tokens is used. What is longer than the budget is
+computed alone. NothingAskedError here waits, locks or computes: the worker does (``worker.py``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Lane:
+    """Work that can share a batch: the same model, task and options.
+
+    Attributes:
+        key: Tells lanes apart.
+        compute: Answers inputs, in order; an exception means that none of them is answered.
+        padded: Whether every input of a batch costs as much as the longest.
+    """
+
+    key: Hashable
+    compute: Callable[[Sequence[Any]], Sequence[Any]]
+    padded: bool = False
+
+
+class OverloadError(Exception):
+    """There is more work than can be done in time.
+
+    Attributes:
+        retry_after: Seconds after which it is worth asking again.
+    """
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__("overloaded")
+        self.retry_after = retry_after
+
+
+@dataclass(eq=False)
+class Request:
+    """Inputs of one client that are answered together.
+
+    Attributes:
+        lane: What computes them.
+        inputs: Any number.
+        tokens: Length of each.
+        deadline: Time after which nobody waits any more.
+        finished: Called once, when all are answered, or one has failed, or the deadline is over.
+        answers: Of each input, as they come.
+        error: Why there are none.
+        gone: Whether the client has left.
+        waiting: Its items that are in no batch yet, by length.
+        waiting_tokens: Their tokens.
+        left: Items without an answer.
+        ended: Whether it has been answered or has failed.
+        queued: Seconds between its arrival and its first batch.
+        computing: Seconds of the batches that it was part of.
+    """
+
+    lane: Lane
+    inputs: Sequence[Any]
+    tokens: Sequence[int]
+    deadline: float = math.inf
+    finished: Callable[[Request], None] = lambda _request: None
+    arrived: float = 0.0
+    answers: list[Any] = field(default_factory=list)
+    error: BaseException | None = None
+    gone: bool = False
+    queued: float = 0.0
+    computing: float = 0.0
+    waiting: dict[int, deque[int]] = field(default_factory=dict)
+    waiting_tokens: int = 0
+    left: int = 0
+    ended: bool = False
+
+    def __post_init__(self) -> None:
+        self.waiting_tokens = sum(self.tokens)
+        self.answers = [None] * len(self.inputs)
+        self.left = len(self.inputs)
+        for index, tokens in enumerate(self.tokens):
+            self.waiting.setdefault(bucket(tokens), deque()).append(index)
+
+    @property
+    def waits(self) -> bool:
+        """Whether any of its items is in no batch yet."""
+        return bool(self.waiting)
+
+    @property
+    def waiting_items(self) -> int:
+        """Number of its items that are in no batch yet."""
+        return sum(map(len, self.waiting.values()))
+
+    def first(self) -> int:
+        """Return the waiting item that came first."""
+        return min(places[0] for places in self.waiting.values())
+
+    def pop(self, index: int) -> None:
+        """Take the foremost item of its bucket out of the waiting ones."""
+        size = bucket(self.tokens[index])
+        found = self.waiting[size].popleft()
+        assert found == index
+        self.waiting_tokens -= self.tokens[index]
+        if not self.waiting[size]:
+            del self.waiting[size]
+
+    def answer(self, index: int, answer: Any) -> None:
+        """Note an answer; the last one ends the request."""
+        if self.ended:
+            return
+        self.answers[index] = answer
+        self.left -= 1
+        if not self.left:
+            self._end()
+
+    def fail(self, error: BaseException) -> None:
+        """End without answers."""
+        if not self.ended:
+            self.error = error
+            self._end()
+
+    def _end(self) -> None:
+        self.ended = True
+        self.finished(self)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Items of one lane that are computed together.
+
+    Attributes:
+        lane: Theirs.
+        items: Requests and which of their inputs.
+    """
+
+    lane: Lane
+    items: tuple[tuple[Request, int], ...]
+
+    @property
+    def inputs(self) -> list[Any]:
+        """What is computed."""
+        return [request.inputs[index] for request, index in self.items]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all items, without padding."""
+        return sum(request.tokens[index] for request, index in self.items)
+
+
+def bucket(tokens: int) -> int:
+    """Return a number that texts of similar length share: four for each doubling."""
+    return round(4 * math.log2(max(tokens, 1)))
+
+
+class WaitingLine:
+    """Requests that take turns.
+
+    Args:
+        budget: Tokens of a batch.
+        most_items: Items that may wait at once; one request may exceed it when nothing else waits.
+        most_items_in_batch: Items of a batch.
+    """
+
+    def __init__(self, budget: int, *, most_items: int = 32_768, most_items_in_batch: int = 1024) -> None:
+        self.budget, self.most_items, self.most_items_in_batch = budget, most_items, most_items_in_batch
+        self.items, self.tokens = 0, 0
+        self._turns: OrderedDict[int, Request] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._turns)
+
+    def requests(self) -> Iterator[Request]:
+        """Yield those that wait, in the order of their turns."""
+        yield from list(self._turns.values())
+
+    def ahead_of(self, tokens: int) -> int:
+        """Return the tokens that will be computed before or beside those of a new request: of each other as many as its own at most."""
+        return sum(min(request.waiting_tokens, tokens) for request in self._turns.values())
+
+    def put(self, request: Request) -> None:
+        """Let a request wait.
+
+        Raises:
+            OverloadError: Too many items wait; none of this one does then.
+        """
+        if self.items and self.items + len(request.inputs) > self.most_items:
+            raise OverloadError(1.0)
+        self._turns[id(request)] = request
+        self.items += len(request.inputs)
+        self.tokens += request.waiting_tokens
+
+    def take(self, now: float) -> tuple[Batch | None, list[Request]]:
+        """Return the next batch, and the requests that are given up: nobody waits for them any more.
+
+        Args:
+            now: On the clock of the deadlines.
+        """
+        given_up = [r for r in self._turns.values() if r.gone or r.ended or now >= r.deadline]
+        for request in given_up:
+            self._forget(request)
+        if not self._turns:
+            return None, given_up
+        head = next(iter(self._turns.values()))
+        chosen = self._choose(head)
+        for request in dict.fromkeys(request for request, _ in chosen):
+            if request.waits:
+                self._turns.move_to_end(id(request))
+            else:
+                del self._turns[id(request)]
+        self.items -= len(chosen)
+        self.tokens -= sum(request.tokens[index] for request, index in chosen)
+        return Batch(head.lane, tuple(chosen)), given_up
+
+    def _choose(self, head: Request) -> list[tuple[Request, int]]:
+        first = head.first()
+        size = bucket(head.tokens[first])
+        chosen, room = [(head, first)], _Room(self.budget, padded=head.lane.padded)
+        head.pop(first)
+        room.add(head.tokens[first])
+        sharing = [request for request in self._turns.values() if request.lane.key == head.lane.key]
+        for sizes in (lambda s: s == size, lambda s: s != size):
+            taken = True
+            while taken and len(chosen) < self.most_items_in_batch:
+                taken = False
+                for request in sharing:
+                    index = _foremost(request, sizes, room)
+                    if index is not None and len(chosen) < self.most_items_in_batch:
+                        request.pop(index)
+                        room.add(request.tokens[index])
+                        chosen.append((request, index))
+                        taken = True
+        return chosen
+
+    def _forget(self, request: Request) -> None:
+        if self._turns.pop(id(request), None) is not None:
+            self.items -= request.waiting_items
+            self.tokens -= request.waiting_tokens
+            request.waiting.clear()
+
+
+class _Room:
+    """What is left of a batch's budget."""
+
+    def __init__(self, budget: int, *, padded: bool) -> None:
+        self.budget, self.padded = budget, padded
+        self.count, self.sum, self.longest = 0, 0, 0
+
+    def add(self, tokens: int) -> None:
+        self.count, self.sum, self.longest = self.count + 1, self.sum + tokens, max(self.longest, tokens)
+
+    def fits(self, tokens: int) -> bool:
+        if self.padded:
+            return (self.count + 1) * max(self.longest, tokens) <= self.budget
+        return self.sum + tokens <= self.budget
+
+
+def _foremost(request: Request, sizes: Callable[[int], bool], room: _Room) -> int | None:
+    """Return the first waiting item of a request in buckets of such sizes that still fits."""
+    found = (
+        places[0] for size, places in request.waiting.items() if sizes(size) and room.fits(request.tokens[places[0]])
+    )
+    return min(found, default=None)

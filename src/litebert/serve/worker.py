@@ -1,0 +1,262 @@
+"""The thread that computes, one batch after the other, and what watches over it.
+
+An exception in a batch of several is not held against all: each item is computed again alone, once, and only those that fail again are
+refused. A batch too large for the memory is halved, and so are those after it. If the thread ends or hangs, everything it was at fails
+at once and another takes its place; after too many of them within a minute the process is no good any more, and says so (``broken``).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from litebert.errors import LitebertError
+from litebert.serve.waiting import Batch, OverloadError, Request, WaitingLine
+
+logger = logging.getLogger("litebert.serve")
+
+RESTARTS, WITHIN = 3, 60.0
+"""Threads that may be replaced, in so many seconds."""
+
+SLOWEST = 20.0
+"""Times a batch's estimate after which its thread counts as hanging."""
+
+FIRST_RATE = 2_000.0
+"""Tokens a second until something has been measured; low, so that a cold start refuses rather than promises."""
+
+
+class WorkerLostError(Exception):
+    """What was to compute an answer is gone; the request may be sent again."""
+
+
+class TooLateError(Exception):
+    """The deadline was over before the answer was there."""
+
+
+class Listener(Protocol):
+    """What is told of batches, for the metrics."""
+
+    def batch(self, items: int, tokens: int, padded: int, seconds: float) -> None:
+        """Tell of a batch that was computed."""
+        ...
+
+    def restarted(self) -> None:
+        """Tell that a thread was replaced."""
+        ...
+
+    def dropped(self, items: int, reason: str) -> None:
+        """Tell of items that nobody waited for any more."""
+        ...
+
+
+@dataclass
+class _Now:
+    """What a thread is at."""
+
+    batch: Batch | None = None
+    since: float = 0.0
+    beat: float = field(default_factory=time.monotonic)
+
+
+class Worker:
+    """Computes what waits.
+
+    Args:
+        line: What waits.
+        listener: Told of what happens.
+        most_wait: Seconds that a new request may be expected to wait; beyond it is refused.
+        hang: Seconds after which a batch counts as hanging, whatever was estimated.
+        clock: Of the deadlines.
+    """
+
+    def __init__(
+        self, line: WaitingLine, listener: Listener, *, most_wait: float = 2.0, hang: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self.line, self.listener, self.most_wait, self.hang, self.clock = line, listener, most_wait, hang, clock
+        self.rate, self._measured = FIRST_RATE, False
+        self.broken = False
+        self._changed = threading.Condition()
+        self._closing = False
+        self._now = _Now()
+        self._replaced: deque[float] = deque()
+        self._thread: threading.Thread | None = None
+
+    # --- From outside ---------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to compute."""
+        with self._changed:
+            self._launch()
+
+    def put(self, request: Request) -> None:
+        """Let a request wait for its turn, all of it or nothing.
+
+        Raises:
+            OverloadError: It would wait too long.
+            WorkerLostError: NothingAskedError computes any more.
+        """
+        with self._changed:
+            if self.broken or self._closing:
+                raise WorkerLostError("the server is shutting down" if self._closing else "the worker is gone")
+            wait = self.expected_wait(request)
+            if wait > self.most_wait:
+                raise OverloadError(wait - self.most_wait)
+            request.arrived = self.clock()
+            self.line.put(request)
+            self._changed.notify_all()
+
+    def expected_wait(self, request: Request) -> float:
+        """Return the seconds until a request's own work is expected to be begun; 0 where nothing else is to be done."""
+        at = self._now.batch
+        return (self.line.ahead_of(request.waiting_tokens) + (at.tokens if at is not None else 0)) / self.rate
+
+    def alive(self) -> bool:
+        """Whether the thread computes or waits, and its batch is not older than it may be."""
+        now = self._now
+        thread = self._thread
+        if self.broken or thread is None or not thread.is_alive():
+            return False
+        return now.batch is None or time.monotonic() - now.since < self.longest(now.batch)
+
+    def longest(self, batch: Batch) -> float:
+        """Return the seconds after which a batch counts as hanging."""
+        return max(self.hang, SLOWEST * batch.tokens / self.rate)
+
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing is computed."""
+        with self._changed:
+            return not len(self.line) and self._now.batch is None
+
+    def close(self) -> None:
+        """Take no more work; what waits is still computed."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+
+    def supervise(self) -> None:
+        """Replace the thread if it has ended or hangs; to be called every second or so."""
+        if self.broken or self._thread is None or self.alive() or (self._closing and self.idle()):
+            return
+        hangs = self._thread.is_alive()
+        with self._changed:
+            lost, self._now = self._now.batch, _Now()
+            self._replaced.append(time.monotonic())
+            while self._replaced and self._replaced[0] < time.monotonic() - WITHIN:
+                self._replaced.popleft()
+            self.broken = len(self._replaced) > RESTARTS
+            waiting = list(self.line.requests()) if self.broken else []
+            if not self.broken:
+                self._launch()
+        logger.error(
+            "the worker %s%s",
+            "hangs" if hangs else "has ended",
+            "; giving up" if self.broken else "; a new one takes over",
+        )
+        self.listener.restarted()
+        error = WorkerLostError("the worker that computed this is gone; send it again")
+        for request in dict.fromkeys([*(r for r, _ in (lost.items if lost else ())), *waiting]):
+            request.fail(error)
+
+    # --- The thread -----------------------------------------------------------------------------------------------------
+
+    def _launch(self) -> None:
+        self._now = _Now()
+        self._thread = threading.Thread(target=self._work, args=(self._now,), name="compute", daemon=True)
+        self._thread.start()
+
+    def _work(self, now: _Now) -> None:
+        """Compute until another thread has taken over, or all is done and nothing more comes."""
+        while True:
+            batch = self._next(now)
+            if batch is None:
+                return
+            self._compute(batch, now)
+
+    def _next(self, now: _Now) -> Batch | None:
+        while True:
+            with self._changed:
+                if self._now is not now:
+                    return None
+                now.batch = None
+                batch, given_up = self.line.take(self.clock())
+                if batch is not None:
+                    now.batch, now.since = batch, time.monotonic()
+                elif not given_up:
+                    if self._closing:
+                        return None
+                    self._changed.wait(1.0)
+                now.beat = time.monotonic()
+            for request in given_up:
+                self._give_up(request)
+            if batch is not None:
+                return batch
+
+    def _give_up(self, request: Request) -> None:
+        if not request.ended:
+            self.listener.dropped(request.left, "gone" if request.gone else "deadline")
+        request.fail(TooLateError("the deadline was over before there was an answer"))
+
+    def _compute(self, batch: Batch, now: _Now) -> None:
+        started = self.clock()
+        for request in dict.fromkeys(r for r, _ in batch.items):
+            request.queued = request.queued or started - request.arrived
+        outcomes = self._outcomes(batch)
+        seconds = max(self.clock() - started, 1e-6)
+        if self._now is not now:  # it was given up, and its requests have been told
+            return
+        longest = max(request.tokens[index] for request, index in batch.items)
+        self.rate += (0.2 if self._measured else 1.0) * (batch.tokens / seconds - self.rate)
+        self._measured = True
+        self.listener.batch(len(batch.items), batch.tokens, longest * len(batch.items), seconds)
+        for request in dict.fromkeys(r for r, _ in batch.items):
+            request.computing += seconds
+        for (request, index), outcome in zip(batch.items, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                request.fail(outcome)
+            else:
+                request.answer(index, outcome)
+
+    def _outcomes(self, batch: Batch) -> Sequence[Any]:
+        """Return an answer or an exception for each item."""
+        try:
+            return batch.lane.compute(batch.inputs)
+        except Exception as error:
+            if len(batch.items) == 1:
+                return [_told(error)]
+            if _memory(error):
+                self.line.budget = max(self.line.budget // 2, 1)
+                logger.warning("out of memory: batches of %d tokens from now on", self.line.budget)
+                half = len(batch.items) // 2
+                parts = (Batch(batch.lane, batch.items[:half]), Batch(batch.lane, batch.items[half:]))
+                return [outcome for part in parts for outcome in self._outcomes(part)]
+            logger.warning(
+                "a batch of %d failed (%s); computing its items alone", len(batch.items), type(error).__name__
+            )
+            return [_alone(batch, number) for number in range(len(batch.items))]
+
+
+def _alone(batch: Batch, number: int) -> Any:
+    request, index = batch.items[number]
+    if request.ended:
+        return WorkerLostError("another item of the request has failed")
+    try:
+        return batch.lane.compute([request.inputs[index]])[0]
+    except Exception as error:
+        return _told(error)
+
+
+def _told(error: Exception) -> Exception:
+    if not isinstance(error, LitebertError):
+        logger.error("an item failed: %s", type(error).__name__, exc_info=error)
+    return error
+
+
+def _memory(error: Exception) -> bool:
+    said = str(error).lower() if isinstance(error, RuntimeError) else ""
+    return isinstance(error, MemoryError) or "out of memory" in said or "can't allocate memory" in said
