@@ -23,6 +23,7 @@ from litebert.serve.answers import Json
 from litebert.serve.engine import ClientGoneError, Engine
 from litebert.serve.guard import Guard
 from litebert.serve.keys import VARIABLE, Keys
+from litebert.serve.knowledge import open_knowledge
 from litebert.serve.metrics import Metrics
 from litebert.serve.models import Models, load_model
 from litebert.serve.settings import ServeSettings
@@ -32,7 +33,7 @@ from litebert.serve.worker import TooLateError, WorkerLostError
 
 logger = logging.getLogger("litebert.serve")
 
-FAMILIES = ("health", "shared", "tei")
+FAMILIES = ("health", "shared", "tei", "native")
 """Modules of ``routes``, the earlier before the later where paths meet."""
 
 
@@ -44,10 +45,12 @@ def make_app(settings: ServeSettings, models: Models | None = None) -> FastAPI:
         models: Instead of those that the settings name.
 
     Raises:
-        LitebertError: A model cannot be loaded.
+        LitebertError: A model cannot be loaded, or an index is not there or of another model.
     """
     if models is None:
         models = Models([load_model(spec, settings.engine, settings.device) for spec in settings.models])
+    served, knowledge = open_knowledge(settings, models.values())
+    models = Models(served)
     metrics = Metrics()
     engine = Engine(models, settings, metrics)
     given = (*settings.api_keys, *(key.strip() for key in os.environ.get(VARIABLE, "").split(",")))
@@ -57,7 +60,8 @@ def make_app(settings: ServeSettings, models: Models | None = None) -> FastAPI:
         openapi_url="/openapi.json", default_response_class=Json,
     )  # fmt: skip
     app.state.engine, app.state.metrics, app.state.keys, app.state.settings = engine, metrics, keys, settings
-    for family in FAMILIES:
+    app.state.knowledge = knowledge
+    for family in (*FAMILIES, *(("page",) if settings.page else ())):
         app.include_router(import_module(f"litebert.serve.routes.{family}").router)
     _handle_errors(app)
     if settings.cors_allow_origin:
@@ -79,7 +83,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         watch.cancel()
-        engine.worker.close()
+        await engine.close(max(app.state.settings.shutdown_timeout, 1.0))
 
 
 def _heed_signals(app: FastAPI) -> None:

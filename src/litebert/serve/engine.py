@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,6 +17,8 @@ from litebert.serve.waiting import Lane, Request, WaitingLine
 from litebert.serve.worker import Listener, TooLateError, Worker
 from litebert.tasks.base import Answer
 from litebert.tasks.reading.records import Record
+
+logger = logging.getLogger("litebert.serve")
 
 LETTERS_A_TOKEN = 250
 """Letters that a text may have for each token of a batch: more cannot be meant seriously, and would take long to tokenise."""
@@ -81,9 +84,24 @@ class Engine:
     def __init__(self, models: Models, settings: ServeSettings, listener: Listener) -> None:
         self.models, self.settings = models, settings
         self.line = WaitingLine(settings.max_batch_tokens, most_items=settings.max_queue_items)
-        self.worker = Worker(self.line, listener, most_wait=settings.max_queue_ms / 1000, hang=settings.hang_timeout)
+        self.worker = Worker(
+            self.line, listener, rate=min(model.measured_rate() for model in models.values()),
+            most_wait=settings.max_queue_ms / 1000, hang=settings.hang_timeout, batch_seconds=settings.max_batch_ms / 1000,
+        )  # fmt: skip
         self.draining = False
         self._tokenisers = ThreadPoolExecutor(2, thread_name_prefix="tokenise")
+
+    async def close(self, seconds: float) -> None:
+        """Take no more work, and wait until what was taken is done: a thread that computes must not outlive the interpreter.
+
+        Args:
+            seconds: To wait at most.
+        """
+        self.worker.close()
+        ended = await asyncio.get_running_loop().run_in_executor(None, self.worker.join, seconds)
+        if not ended:
+            logger.error("the worker did not end within %g seconds", seconds)
+        self._tokenisers.shutdown(wait=ended, cancel_futures=True)
 
     async def answer(
         self, model: ServedModel, task: str, records: Sequence[Record], asked: Asked, **options: Any
@@ -137,7 +155,7 @@ class Engine:
             tokens: About as much work as so many tokens.
             asked: Receives what it took.
         """
-        lane = Lane((name, object()), lambda _inputs: [compute()])
+        lane = Lane((name, object()), lambda _inputs: [compute()], typical=False)
         (found,) = await self._computed(lane, [None], [tokens], asked)
         return cast(T, found)
 

@@ -30,7 +30,7 @@ logger = logging.getLogger("litebert.serve.access")
 
 PUBLIC = frozenset(
     {"/", "/health", "/healthz", "/livez", "/readyz", "/startupz", "/ping", "/metrics", "/v2/health/live", "/v2/health/ready",
-     "/favicon.ico"}
+     "/infinity/health", "/favicon.ico"}
 )  # fmt: skip
 """Paths that need no key."""
 PUBLIC_FOLDER = "/page/"

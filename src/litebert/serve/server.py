@@ -41,7 +41,7 @@ def run(settings: ServeSettings, tell: Callable[[str], None]) -> None:
         LitebertError: A model cannot be loaded, the port is taken, or the address is open to the world without a key.
     """
     check_open(settings, Keys((*settings.api_keys, os.environ.get(VARIABLE, "")), settings.api_key_file))
-    _log_to_stderr(settings)
+    _prepare_process(settings)
     sock = _bound(settings)
     host, port = sock.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -65,7 +65,7 @@ def run(settings: ServeSettings, tell: Callable[[str], None]) -> None:
 def application() -> FastAPI:
     """Return the application of a process that another one started; settings are in the environment."""
     settings = ServeSettings(**json.loads(os.environ[SETTINGS]))
-    _log_to_stderr(settings)
+    _prepare_process(settings)
     return make_app(settings)
 
 
@@ -107,9 +107,8 @@ class PatientProtocol(HttpToolsProtocol):
 
 
 def _config(settings: ServeSettings, app: Any) -> uvicorn.Config:
-    protocol = type("Protocol", (PatientProtocol,), {"patience": settings.read_timeout})
     return uvicorn.Config(
-        app, http=protocol, ws="none", log_config=None, access_log=False, server_header=False, date_header=True, timeout_keep_alive=30,
+        app, http=PatientProtocol, ws="none", log_config=None, access_log=False, server_header=False, date_header=True, timeout_keep_alive=30,
         timeout_graceful_shutdown=max(1, round(settings.shutdown_timeout)), lifespan="on", h11_max_incomplete_event_size=65536,
     )  # fmt: skip
 
@@ -151,7 +150,9 @@ def _signals_end_it() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _log_to_stderr(settings: ServeSettings) -> None:
+def _prepare_process(settings: ServeSettings) -> None:
+    """Set what belongs to the process: how long it waits for headers, and where it logs to."""
+    PatientProtocol.patience = settings.read_timeout
     root = logging.getLogger("litebert")
     root.setLevel(logging.INFO if settings.log != "off" else logging.WARNING)
     if not root.handlers:

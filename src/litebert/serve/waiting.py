@@ -23,11 +23,13 @@ class Lane:
         key: Tells lanes apart.
         compute: Answers inputs, in order; an exception means that none of them is answered.
         padded: Whether every input of a batch costs as much as the longest.
+        typical: Whether the time it takes tells how many tokens a second are computed; a search takes its time otherwise.
     """
 
     key: Hashable
     compute: Callable[[Sequence[Any]], Sequence[Any]]
     padded: bool = False
+    typical: bool = True
 
 
 class OverloadError(Exception):

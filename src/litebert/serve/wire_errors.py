@@ -70,8 +70,11 @@ def _text(error: LitebertError) -> str:
 
 
 def is_openai(path: str) -> bool:
-    """Whether a path belongs to OpenAI's protocol."""
-    return path.removeprefix("/openai") in ("/v1/embeddings", "/v1/models") or path.startswith("/v1/models/")
+    """Whether a path belongs to OpenAI's protocol, or to infinity's, which has its errors."""
+    if path.startswith("/infinity/"):
+        return True
+    path = path.removeprefix("/openai")
+    return path in ("/v1/embeddings", "/embeddings", "/v1/models") or path.startswith("/v1/models/")
 
 
 def status_for(error: WireError, path: str) -> int:

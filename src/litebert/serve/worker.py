@@ -26,8 +26,8 @@ RESTARTS, WITHIN = 3, 60.0
 SLOWEST = 20.0
 """Times a batch's estimate after which its thread counts as hanging."""
 
-FIRST_RATE = 2_000.0
-"""Tokens a second until something has been measured; low, so that a cold start refuses rather than promises."""
+LEAST_BATCH = 256
+"""Tokens that a batch may always have."""
 
 
 class WorkerLostError(Exception):
@@ -69,17 +69,21 @@ class Worker:
     Args:
         line: What waits.
         listener: Told of what happens.
+        rate: Tokens a second until batches have been measured.
         most_wait: Seconds that a new request may be expected to wait; beyond it is refused.
         hang: Seconds after which a batch counts as hanging, whatever was estimated.
+        batch_seconds: That a batch should take at most.
         clock: Of the deadlines.
     """
 
     def __init__(
-        self, line: WaitingLine, listener: Listener, *, most_wait: float = 2.0, hang: float = 60.0,
-        clock: Callable[[], float] = time.monotonic,
+        self, line: WaitingLine, listener: Listener, *, rate: float, most_wait: float = 2.0, hang: float = 60.0,
+        batch_seconds: float = 0.2, clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self.line, self.listener, self.most_wait, self.hang, self.clock = line, listener, most_wait, hang, clock
-        self.rate, self._measured = FIRST_RATE, False
+        self._most_tokens, self._batch_seconds = line.budget, batch_seconds
+        self.rate = rate
+        self._set_budget()
         self.broken = False
         self._changed = threading.Condition()
         self._closing = False
@@ -138,6 +142,12 @@ class Worker:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
+
+    def join(self, seconds: float) -> bool:
+        """Wait until the thread has ended, which it does when it is closed and nothing waits; returns whether it has."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+        return self._thread is None or not self._thread.is_alive()
 
     def supervise(self) -> None:
         """Replace the thread if it has ended or hangs; to be called every second or so."""
@@ -211,8 +221,9 @@ class Worker:
         if self._now is not now:  # it was given up, and its requests have been told
             return
         longest = max(request.tokens[index] for request, index in batch.items)
-        self.rate += (0.2 if self._measured else 1.0) * (batch.tokens / seconds - self.rate)
-        self._measured = True
+        if batch.lane.typical:
+            self.rate += 0.2 * (batch.tokens / seconds - self.rate)
+            self._set_budget()
         self.listener.batch(len(batch.items), batch.tokens, longest * len(batch.items), seconds)
         for request in dict.fromkeys(r for r, _ in batch.items):
             request.computing += seconds
@@ -222,6 +233,10 @@ class Worker:
             else:
                 request.answer(index, outcome)
 
+    def _set_budget(self) -> None:
+        """Let a batch have as many tokens as are computed in the time it may take."""
+        self.line.budget = round(min(max(self.rate * self._batch_seconds, LEAST_BATCH), self._most_tokens))
+
     def _outcomes(self, batch: Batch) -> Sequence[Any]:
         """Return an answer or an exception for each item."""
         try:
@@ -230,8 +245,8 @@ class Worker:
             if len(batch.items) == 1:
                 return [_told(error)]
             if _memory(error):
-                self.line.budget = max(self.line.budget // 2, 1)
-                logger.warning("out of memory: batches of %d tokens from now on", self.line.budget)
+                self._most_tokens = max(min(batch.tokens, self._most_tokens) // 2, 1)
+                logger.warning("out of memory: batches of %d tokens from now on", self._most_tokens)
                 half = len(batch.items) // 2
                 parts = (Batch(batch.lane, batch.items[:half]), Batch(batch.lane, batch.items[half:]))
                 return [outcome for part in parts for outcome in self._outcomes(part)]

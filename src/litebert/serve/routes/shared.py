@@ -6,7 +6,6 @@ answers an object. ``/tokenize`` with ``inputs`` is the former's, with ``prompt`
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
@@ -19,7 +18,7 @@ from litebert.serve.answers import Json, clean
 from litebert.serve.context import Context, context, record
 from litebert.serve.engine import NothingAskedError
 from litebert.serve.models import ServedModel
-from litebert.serve.routes.tei import Body, vectors
+from litebert.serve.routes.tei import Body, raw_score, vectors
 from litebert.tasks.rerank.task import Relevance
 from litebert.text import Encoding
 
@@ -64,7 +63,7 @@ async def rerank(body: RerankBody, here: Here) -> Response:
     scores = await relevances(here, here.models.find(body.model, "rerank", "embed"), body.query, body.texts)
     rows: list[dict[str, Any]] = []
     for index in best_first(scores):
-        score = _raw(scores[index]) if body.raw_scores else scores[index]
+        score = raw_score(scores[index]) if body.raw_scores else scores[index]
         text = {"text": body.texts[index]} if body.return_text else {}
         rows.append({"index": index, **text, "score": score})
     return Json(rows)
@@ -122,11 +121,6 @@ async def relevances(here: Context, model: ServedModel, query: str, texts: Seque
 def best_first(scores: Sequence[float]) -> list[int]:
     """Return places by falling score; equal ones keep their order."""
     return sorted(range(len(scores)), key=lambda i: -scores[i])
-
-
-def _raw(score: float) -> float:
-    bounded = min(max(score, 1e-12), 1 - 1e-12)
-    return math.log(bounded / (1 - bounded))
 
 
 @router.post("/tokenize")

@@ -106,8 +106,21 @@ class DecodeBody(Body):
 @router.post("/embed", response_model=list[list[float]])
 async def embed(body: EmbedBody, here: Here) -> Response:
     """Return the vector of each text."""
+    check_as_trained(body.normalize, body.prompt_name)
     model = here.models.find(body.model, "embed")
     return Json(await vectors(here, model, body.inputs, body.truncate, body.truncation_direction, size=body.dimensions))
+
+
+def check_as_trained(normalize: bool | None, prompt: str | None) -> None:
+    """Refuse vectors of another kind than models here make.
+
+    Raises:
+        UsageError: They are to have another length than 1, or a prompt before the text.
+    """
+    if normalize is False:
+        raise UsageError("`normalize` cannot be false", hint="Vectors here have length 1.")
+    if prompt is not None:
+        raise UsageError(f"there is no prompt {prompt!r}", hint="The models here have none: leave `prompt_name` out.")
 
 
 async def vectors(
@@ -171,9 +184,8 @@ async def predict(body: PredictBody, here: Here) -> Response:
     task, _ = model.asked("classify", "few-shot")
     single, records = _pairs(body.inputs)
     cut = [_cut(model, one, body.truncate, body.truncation_direction) for one in records]
-    rows = [labels_of(answer) for answer in await here.answer(model, task, cut)]
-    if body.raw_scores:  # logits but for a constant, which a softmax takes back
-        rows = [[{**one, "score": math.log(max(one["score"], 1e-38))} for one in row] for row in rows]
+    answers = await here.answer(model, task, cut)
+    rows = [raw_labels(model, answer) if body.raw_scores else labels_of(answer) for answer in answers]
     return Json(rows[0] if single else rows)
 
 
@@ -203,6 +215,29 @@ def labels_of(answer: Answer) -> list[dict[str, Any]]:
     assert isinstance(answer, Classification)
     scores = answer.scores or ((answer.label, answer.score),)
     return [{"score": score, "label": label} for label, score in scores]
+
+
+def raw_labels(model: ServedModel, answer: Answer) -> list[dict[str, Any]]:
+    """Return all labels with their logits, but for the constant that a softmax takes back; a value is its own.
+
+    Args:
+        model: That answered.
+        answer: A classification.
+    """
+    kind = label_kind(model)
+    raw = {"multi": raw_score, "regression": float}.get(kind, lambda score: math.log(max(score, 1e-38)))
+    return [{**one, "score": raw(one["score"])} for one in labels_of(answer)]
+
+
+def raw_score(score: float) -> float:
+    """Return the logit of a probability."""
+    bounded = min(max(score, 1e-12), 1 - 1e-12)
+    return math.log(bounded / (1 - bounded))
+
+
+def label_kind(model: ServedModel) -> str:
+    """Return whether a classifier assigns a ``single`` label, ``multi``, or a value (``regression``)."""
+    return str(getattr(model.pipeline.loaded.task, "kind", "single"))
 
 
 # --- Tokens ---------------------------------------------------------------------------------------------------------------

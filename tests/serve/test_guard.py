@@ -1,0 +1,279 @@
+"""What every request passes: keys, numbers, limits, notes; without a model, for the guard looks at none."""
+
+import asyncio
+import json
+import logging
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from litebert.errors import DataError, UsageError
+from litebert.serve.app import make_app
+from litebert.serve.keys import Keys, check_open
+from litebert.serve.models import Models
+from litebert.serve.settings import ServeSettings
+from litebert.tasks.embed.task import Embedding
+from litebert.tasks.reading.records import Record
+from litebert.text import AlbertTokenizer
+
+
+class Echo:
+    """Stands for a served model: answers with the length of each text, and fails when told to."""
+
+    name = reference = "echo"
+    own, tasks, precision, max_length = "embed", ("embed",), "fp32", 32
+
+    def __init__(self):
+        self.tokenizer = AlbertTokenizer.bundled()
+        self.pipelines = {"embed": None}
+        self.config = type("Config", (), {"hidden_size": 4})()
+        settings = type("Settings", (), {"backend": "torch"})()
+        self.pipeline = type("Pipe", (), {"settings": settings, "labels": ()})()
+
+    def measured_rate(self):
+        return 1e6
+
+    def asked(self, *tasks):
+        return "embed", None
+
+    def tokens_of(self, records):
+        return [len(r.text.split()) + 2 for r in records]
+
+    def answer(self, task, records, options):
+        if any("boom" in r.text for r in records):
+            raise ValueError("boom")
+        return [Embedding(np.full(2, len(r.text), np.float32)) for r in records]
+
+
+def client(**settings):
+    app = make_app(ServeSettings(**{"log": "off", **settings}), Models([Echo()]))
+    return TestClient(app, raise_server_exceptions=False)
+
+
+HELLO = {"inputs": "Hello"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 401), ({"authorization": "Bearer one"}, 200), ({"authorization": "bearer two"}, 200), ({"authorization": "two"}, 200),
+        ({"x-api-key": "one"}, 200), ({"api-key": "two"}, 200), ({"x-api-key": "onetwo"}, 401), ({"authorization": "Bearer "}, 401),
+        ({"authorization": "Basic one"}, 401),
+    ],
+)  # fmt: skip
+def test_keys(headers, status):
+    with client(api_keys=("one", "two")) as c:
+        answer = c.post("/embed", json=HELLO, headers=headers)
+        assert answer.status_code == status
+        if status == 401:
+            assert answer.headers["www-authenticate"] == "Bearer" and answer.json()["error_type"] == "Unauthorized"
+        assert c.get("/livez").status_code == c.get("/health").status_code == c.get("/metrics").status_code == 200
+        assert c.get("/info").status_code == 401
+
+
+def test_the_key_is_looked_at_before_the_body():
+    with client(api_keys=("one",), payload_limit=2048) as c:
+        assert c.post("/embed", content=b"x" * 4096).status_code == 401
+
+
+def test_a_file_of_keys_is_read_again(tmp_path, monkeypatch):
+    path = tmp_path / "keys"
+    path.write_text("# ours\nfirst\n")
+    keys = Keys(["given"], str(path))
+    assert keys.allow({"x-api-key": "first"}) and keys.allow({"x-api-key": "given"})
+    path.write_text("second\n")
+    keys.reload()
+    assert keys.allow({"x-api-key": "second"}) and not keys.allow({"x-api-key": "first"})
+    path.write_text("\n")
+    with pytest.raises(DataError, match="no key"):
+        keys.reload()
+    assert keys.allow({"x-api-key": "second"}), "the old ones stay"
+    monkeypatch.setenv("LITEBERT_API_KEY", "a, b")
+    with client() as c:
+        assert [c.get("/info", headers={"x-api-key": key}).status_code for key in ("a", "b", "c")] == [200, 200, 401]
+
+
+@pytest.mark.parametrize(
+    ("host", "open_"),
+    [("127.0.0.1", False), ("::1", False), ("localhost", False), ("0.0.0.0", True), ("example.org", True)],
+)
+def test_an_open_address_needs_a_key(host, open_):
+    settings = ServeSettings(host=host)
+    if open_:
+        with pytest.raises(UsageError, match="no key"):
+            check_open(settings, Keys())
+    else:
+        check_open(settings, Keys())
+    check_open(settings, Keys(["key"]))
+    check_open(ServeSettings(host=host, no_auth=True), Keys())
+
+
+def test_every_answer_has_a_number():
+    with client() as c:
+        assert c.post("/embed", json=HELLO, headers={"x-request-id": "mine-1"}).headers["x-request-id"] == "mine-1"
+        for said in ("has space", "x" * 200):
+            found = c.get("/livez", headers={"x-request-id": said}).headers["x-request-id"]
+            assert found != said and len(found) == 32
+
+
+def test_limits_before_any_work():
+    with client(payload_limit=2048, max_client_batch_size=3, max_request_tokens=20) as c:
+        assert c.post("/embed", json={"inputs": "x" * 4000}).status_code == 413
+        many = c.post("/embed", json={"inputs": ["a"] * 4})
+        assert many.status_code == 422 and many.json()["error"] == "batch size 4 > maximum allowed batch size 3"
+        assert c.post("/embed", json={"inputs": ["a b c d e f g h"] * 3}).status_code == 422
+        assert c.post("/embed", json={"inputs": ["a"] * 3}).status_code == 200
+
+
+def test_strict_limits_of_text_embeddings_inference():
+    settings = ServeSettings(tei_strict=True)
+    assert (settings.most_items, settings.most_bytes) == (32, 2_000_000)
+
+
+def test_a_failure_inside_is_a_500_that_tells_nothing():
+    with client() as c:
+        answer = c.post("/embed", json={"inputs": ["fine", "boom"]})
+        assert answer.status_code == 500 and "boom" not in answer.text and "Traceback" not in answer.text
+        assert c.post("/embed", json=HELLO).status_code == 200
+
+
+def test_json_without_its_type_is_read_other_types_are_not():
+    with client() as c:
+        for kind in (None, "application/x-www-form-urlencoded", "text/plain"):
+            headers = {} if kind is None else {"content-type": kind}
+            assert c.post("/embed", content=json.dumps(HELLO), headers=headers).status_code == 200
+        assert c.post("/embed", content=b"x", headers={"content-type": "image/png"}).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"[" * 100_000,
+        b"\xff\xfe",
+        b'{"inputs": 1e999}',
+        b'{"inputs": {"a": NaN}}',
+        b"null",
+        b'{"inputs": "\\u0000"}',
+    ],
+)
+def test_odd_bodies_are_no_server_error(body):
+    with client() as c:
+        assert c.post("/embed", content=body).status_code in (200, 400, 422)
+
+
+def test_figures_are_what_the_client_counted():
+    with client(api_keys=("k",), max_client_batch_size=3) as c:
+        key = {"x-api-key": "k"}
+        for _ in range(5):
+            c.post("/embed", json=HELLO, headers=key)
+        c.post("/embed", json={"inputs": ["a", "b"]}, headers=key)
+        c.post("/embed", json={"inputs": ["a"] * 4}, headers=key)
+        c.post("/embed", json=HELLO)
+        lines = c.get("/metrics").text.splitlines()
+    figures = {
+        line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if line and not line.startswith("#")
+    }
+    assert figures['litebert_requests_total{code="200",model="echo",route="/embed"}'] == 6
+    assert figures['litebert_requests_total{code="422",model="",route="/embed"}'] == 1
+    assert figures['litebert_rejected_total{reason="unauthorized"}'] == 1
+    assert figures['litebert_inputs_total{model="echo",task="embed"}'] == 7
+    assert figures['te_request_success{method="single"}'] == 5 and figures['te_request_success{method="batch"}'] == 1
+    assert figures["te_embed_count"] == figures["te_embed_success"] == figures["te_request_duration_count"] == 6
+    assert figures['te_request_failure{err="validation"}'] == 1
+    assert figures["litebert_inflight"] == 1, "this one"
+    assert not [name for name in figures if name.startswith("te_") and name.endswith("_total")]
+
+
+def test_logs_hold_no_texts_and_no_keys(caplog):
+    with caplog.at_level(logging.INFO, "litebert.serve.access"), client(log="json", api_keys=("secret",)) as c:
+        c.post("/embed", json={"inputs": "private words"}, headers={"x-api-key": "secret"})
+        c.post("/embed", json={"inputs": "private words"}, headers={"x-api-key": "wrong"})
+        c.get("/livez")
+    lines = [json.loads(record.message) for record in caplog.records if record.name == "litebert.serve.access"]
+    assert [(line["status"], line["path"]) for line in lines] == [(200, "/embed"), (401, "/embed")]
+    assert lines[0]["tokens"] == 4 and lines[0]["inputs"] == 1 and lines[1]["error"] == "Unauthorized"
+    assert "private" not in caplog.text and "secret" not in caplog.text
+
+
+def test_pages_of_others_may_not_ask_unless_allowed():
+    asked = {"origin": "https://example.org", "access-control-request-method": "POST"}
+    with client() as c:
+        assert "access-control-allow-origin" not in c.options("/embed", headers=asked).headers
+    with client(cors_allow_origin=("https://example.org",)) as c:
+        assert c.options("/embed", headers=asked).headers["access-control-allow-origin"] == "https://example.org"
+
+
+def test_overload_says_when_to_come_back():
+    app = make_app(ServeSettings(log="off", max_queue_ms=100), Models([Echo()]))
+    with TestClient(app) as c:
+        worker = app.state.engine.worker
+        worker.expected_wait = lambda request: 1.35
+        answer = c.post("/embed", json=HELLO)
+    assert answer.status_code == 429 and answer.json()["error"] == "Model is overloaded"
+    assert answer.headers["retry-after"] == "2" and answer.headers["retry-after-ms"] == "1250"
+
+
+def test_a_client_may_be_less_patient_than_the_server():
+    app = make_app(ServeSettings(log="off"), Models([Echo()]))
+    app.state.engine.worker.start = lambda: None  # nobody computes
+    with TestClient(app) as c:
+        assert c.post("/embed", json=HELLO, headers={"x-request-timeout-ms": "80"}).status_code == 504
+        assert c.get("/livez").status_code == 503
+
+
+def test_a_client_that_leaves_is_not_computed_for():
+    """Straight through the ASGI interface, since no client of tests leaves."""
+    app = make_app(ServeSettings(log="off"), Models([Echo()]))
+    engine = app.state.engine
+    body = json.dumps(HELLO).encode()
+    scope = {
+        "type": "http", "method": "POST", "path": "/embed", "raw_path": b"/embed", "query_string": b"", "headers": [], "scheme": "http",
+        "server": ("x", 80), "client": ("y", 1), "http_version": "1.1", "root_path": "", "state": {},
+    }  # fmt: skip
+    messages = [{"type": "http.request", "body": body}]
+    sent = []
+
+    async def ask():
+        async def receive():
+            if messages:
+                return messages.pop()
+            await asyncio.sleep(0.1)
+            return {"type": "http.disconnect"}
+
+        async def send(message):
+            sent.append(message)
+
+        await app(scope, receive, send)
+
+    asyncio.run(ask())
+    assert engine.line.items == 1
+    engine.worker.start()
+    engine.worker.close()
+    assert engine.worker.join(5) and engine.line.items == 0
+    assert 'litebert_dropped_total{reason="gone"} 1.0' in app.state.metrics.render(0).decode()
+
+
+def test_records_are_texts_or_pairs_never_both_in_one_batch():
+    app = make_app(ServeSettings(log="off"), Models([Echo()]))
+    seen = []
+    echo = app.state.engine.models["echo"]
+    answer = echo.answer
+    echo.answer = lambda task, records, options: (
+        seen.append({r.pair is None for r in records}),
+        answer(task, records, options),
+    )[1]
+
+    async def ask():
+        from litebert.serve.engine import Asked
+
+        engine = app.state.engine
+        engine.worker.start()
+        records = [Record("a"), Record("bb", "x"), Record("ccc"), Record("dddd", "y")]
+        found = await engine.answer(echo, "embed", records, Asked(5.0, asyncio.Event()))
+        await engine.close(5)
+        return [one.vector[0] for one in found]
+
+    assert asyncio.run(ask()) == [1, 2, 3, 4]
+    assert seen == [{True}, {False}]

@@ -1,0 +1,185 @@
+"""The thread that computes: poison, memory, hangs, deadlines, the end; and when it refuses."""
+
+import threading
+import time
+
+import pytest
+
+from litebert.errors import DataError
+from litebert.serve import worker as module
+from litebert.serve.waiting import Lane, OverloadError, Request, WaitingLine
+from litebert.serve.worker import TooLateError, Worker, WorkerLostError
+
+
+class Listener:
+    def __init__(self):
+        self.batches, self.restarts, self.drops = [], 0, []
+
+    def batch(self, items, tokens, padded, seconds):
+        self.batches.append((items, tokens))
+
+    def restarted(self):
+        self.restarts += 1
+
+    def dropped(self, items, reason):
+        self.drops.append((items, reason))
+
+
+@pytest.fixture
+def made():
+    workers = []
+
+    def make(*, start=True, budget=100, **options):
+        found = Worker(WaitingLine(budget), Listener(), **{"rate": 5000.0, "most_wait": 1000.0, **options})
+        workers.append(found)
+        if start:
+            found.start()
+        return found
+
+    yield make
+    for one in workers:
+        one.close()
+
+
+def asked(worker, compute, inputs, tokens=None, **more):
+    """Put a request; returns it with an event that is set when it has ended."""
+    done = threading.Event()
+    request = Request(
+        Lane("lane", compute), inputs, tokens or [10] * len(inputs), finished=lambda _: done.set(), **more
+    )
+    worker.put(request)
+    return request, done
+
+
+def upper(inputs):
+    if "bad" in inputs:
+        raise DataError("bad is not good")
+    return [text.upper() for text in inputs]
+
+
+def test_answers_come_in_order_from_several_batches(made):
+    request, done = asked(made(budget=30), upper, list("abcdefgh"))
+    assert done.wait(5) and request.answers == list("ABCDEFGH")
+
+
+def test_one_bad_item_harms_nobody_else(made):
+    worker = made(start=False)
+    first, one = asked(worker, upper, ["a", "b"])
+    second, two = asked(worker, upper, ["bad"])
+    third, three = asked(worker, upper, ["c"])
+    worker.start()
+    assert one.wait(5) and two.wait(5) and three.wait(5)
+    assert first.answers == ["A", "B"] and third.answers == ["C"]
+    assert isinstance(second.error, DataError) and first.error is None
+    assert worker.alive() and worker.listener.restarts == 0
+
+
+def test_too_large_a_batch_is_halved_and_so_are_those_after_it(made):
+    sizes = []
+
+    def small_memory(inputs):
+        sizes.append(len(inputs))
+        if len(inputs) > 2:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return list(inputs)
+
+    worker = made(budget=80)
+    request, done = asked(worker, small_memory, list(range(8)))
+    assert done.wait(5) and request.answers == list(range(8))
+    sizes.clear()
+    request, done = asked(worker, small_memory, list(range(8)))
+    assert done.wait(5) and max(sizes) < 8
+
+
+def test_a_hanging_batch_fails_and_another_thread_takes_over(made):
+    release = threading.Event()
+    worker = made(hang=0.2)
+    request, done = asked(worker, lambda inputs: [release.wait(20)] * len(inputs), ["x"])
+    while worker._now.batch is None:
+        time.sleep(0.01)
+    assert worker.alive()
+    time.sleep(0.3)
+    assert not worker.alive()
+    worker.supervise()
+    assert done.wait(1) and isinstance(request.error, WorkerLostError)
+    assert worker.alive() and worker.listener.restarts == 1
+    again, answered = asked(worker, upper, ["a"])
+    assert answered.wait(5) and again.answers == ["A"]
+    release.set()  # what the old thread comes back with is nobody's
+    time.sleep(0.05)
+    assert worker.idle() and again.answers == ["A"]
+
+
+def test_a_thread_that_dies_is_replaced_until_it_dies_too_often(made, monkeypatch):
+    worker = made()
+    before = worker._compute
+
+    def dying(batch, now):
+        if batch.inputs == ["die"]:
+            raise SystemError("gone")
+        before(batch, now)
+
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    worker._compute = dying
+    for round_ in range(module.RESTARTS + 1):
+        assert not worker.broken
+        request, done = asked(worker, upper, ["die"])
+        worker._thread.join(5)
+        assert not worker.alive()
+        worker.supervise()
+        assert done.wait(1) and isinstance(request.error, WorkerLostError), round_
+    assert worker.broken and not worker.alive()
+    with pytest.raises(WorkerLostError):
+        asked(worker, upper, ["a"])
+
+
+def test_deadlines_and_clients_that_left(made):
+    worker = made(start=False)
+    late, one = asked(worker, upper, ["a", "b"], deadline=worker.clock() - 1)
+    gone, two = asked(worker, upper, ["c"])
+    gone.gone = True
+    worker.start()
+    assert one.wait(5) and two.wait(5)
+    assert isinstance(late.error, TooLateError) and late.answers == [None, None]
+    assert sorted(worker.listener.drops) == [(1, "gone"), (2, "deadline")] and not worker.listener.batches
+
+
+def test_it_refuses_what_would_wait_too_long(made):
+    worker = made(start=False, most_wait=0.5, rate=100.0)
+    asked(worker, upper, ["a"] * 4)
+    asked(worker, upper, ["a"] * 4)  # forty of the eighty tokens ahead: 0.4 seconds
+    with pytest.raises(OverloadError) as caught:
+        asked(worker, upper, ["a"] * 4)
+    assert caught.value.retry_after == pytest.approx(0.3)
+    asked(worker, upper, ["a"])  # a small one has to wait for its share of the others only
+    assert worker.line.items == 9
+
+
+def test_its_rate_is_what_it_measured(made):
+    worker = made(budget=10_000, rate=100_000.0)
+    assert worker.line.budget == 10_000
+
+    def slow(inputs):
+        time.sleep(0.05)
+        return list(inputs)
+
+    for _ in range(40):
+        _, done = asked(worker, slow, ["a"], [500])
+        assert done.wait(5)
+    time.sleep(0.02)
+    assert 5_000 < worker.rate < 11_000
+    assert 1_000 < worker.line.budget < 2_200, "as many tokens as take 200 milliseconds"
+
+
+def test_closing_finishes_what_waits_and_takes_no_more(made):
+    worker = made(start=False)
+    request, done = asked(worker, upper, ["a"])
+    worker.close()
+    with pytest.raises(WorkerLostError, match="shutting down"):
+        asked(worker, upper, ["b"])
+    worker.start()
+    assert done.wait(5) and request.answers == ["A"]
+    worker._thread.join(5)
+    assert not worker._thread.is_alive()
+    worker.supervise()
+    assert worker.listener.restarts == 0
