@@ -209,7 +209,7 @@ def test_overload_says_when_to_come_back():
     app = make_app(ServeSettings(log="off", max_queue_ms=100), Models([Echo()]))
     with TestClient(app) as c:
         worker = app.state.engine.worker
-        worker.expected_wait = lambda request: 1.35
+        worker.expected_wait = lambda tokens: 1.35
         answer = c.post("/embed", json=HELLO)
     assert answer.status_code == 429 and answer.json()["error"] == "Model is overloaded"
     assert answer.headers["retry-after"] == "2" and answer.headers["retry-after-ms"] == "1250"

@@ -24,6 +24,9 @@ LETTERS_A_TOKEN = 250
 """Letters that a text may have for each token of a batch: more cannot be meant seriously, and would take long to tokenise."""
 
 
+LETTERS_OF_A_TOKEN = 5
+"""About as many; for a first guess."""
+
 T = TypeVar("T")
 
 
@@ -124,6 +127,7 @@ class Engine:
         """
         self.check(model, records)
         asked.model, asked.task, asked.items = model.name, task, asked.items + len(records)
+        self.worker.admit(sum(len(r.text) for r in records) // LETTERS_OF_A_TOKEN + 1)  # refusing must cost nothing
         loop = asyncio.get_running_loop()
         started = loop.time()
         tokens = await loop.run_in_executor(self._tokenisers, model.tokens_of, records)

@@ -108,17 +108,32 @@ class Worker:
         with self._changed:
             if self.broken or self._closing:
                 raise WorkerLostError("the server is shutting down" if self._closing else "the worker is gone")
-            wait = self.expected_wait(request)
-            if wait > self.most_wait:
-                raise OverloadError(wait - self.most_wait)
+            self._admit(request.waiting_tokens)
             request.arrived = self.clock()
             self.line.put(request)
             self._changed.notify_all()
 
-    def expected_wait(self, request: Request) -> float:
-        """Return the seconds until a request's own work is expected to be begun; 0 where nothing else is to be done."""
+    def admit(self, tokens: int) -> None:
+        """Refuse at once what ``put`` would refuse, before anything is done for it.
+
+        Args:
+            tokens: Of the request, or a guess.
+
+        Raises:
+            OverloadError: It would wait too long.
+        """
+        with self._changed:
+            self._admit(tokens)
+
+    def _admit(self, tokens: int) -> None:
+        wait = self.expected_wait(tokens)
+        if wait > self.most_wait:
+            raise OverloadError(wait - self.most_wait)
+
+    def expected_wait(self, tokens: int) -> float:
+        """Return the seconds until the work of a request of so many tokens is expected to be begun; 0 where nothing else is to be done."""
         at = self._now.batch
-        return (self.line.ahead_of(request.waiting_tokens) + (at.tokens if at is not None else 0)) / self.rate
+        return (self.line.ahead_of(tokens) + (at.tokens if at is not None else 0)) / self.rate
 
     def alive(self) -> bool:
         """Whether the thread computes or waits, and its batch is not older than it may be."""
