@@ -10,6 +10,7 @@ import pytest
 
 from litebert.cli.main import COMMANDS, cli
 from litebert.cli.reference import command_reference, settings_reference
+from litebert.config import PRESETS, AlbertConfig
 from litebert.pretrain.settings import PretrainSettings, with_defaults
 from litebert.settings import build_settings, read_recipe, recipe_folder, recipe_names
 from litebert.tasks.finetune import FinetuneSettings, with_suggestions
@@ -101,6 +102,28 @@ def test_every_documented_call_parses(arguments):
     command = cli.get_command(group, name)
     assert command is not None
     command.make_context(name, rest, parent=group)
+
+
+def test_every_recipe_that_is_named_exists():
+    """In README, docs, the help texts of the commands, and the heads of recipes and launch files."""
+    places = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "src" / "litebert" / "cli").glob("*.py")]
+    places += [path for path in recipe_folder().rglob("*") if path.is_file()]
+    named = {
+        (path.name, name)
+        for path in places
+        for name in re.findall(r"--recipe[ =]([\w/.-]+)", path.read_text())
+        if name != "TEXT" and not name.endswith(".toml")  # what stands for one, and a file of the reader's
+    }
+    assert ("commands.md", "pretrain/small") in named and len(named) > 30
+    assert {(where, name) for where, name in named if name not in recipe_names()} == set()
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_size_has_a_recipe_for_pretraining(name):
+    settings = build_settings(PretrainSettings, with_defaults({"corpus": "corpus", **read_recipe(f"pretrain/{name}")}))
+    layers = AlbertConfig.preset(name).num_hidden_layers
+    assert settings.model == f"random:{name}"
+    assert all(depth < layers for _, depth in settings.curriculum.depths)
 
 
 def test_command_reference_is_current():

@@ -1,7 +1,10 @@
 """The files that start a run on a cluster: well formed, consistent with each other, and in step with the command line they call."""
 
+import os
 import re
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -115,6 +118,84 @@ def test_the_batch_script_is_valid_bash_and_its_directives_come_first():
     directives = [i for i, line in enumerate(lines) if line.startswith("#SBATCH")]
     commands = [i for i, line in enumerate(lines) if line and not line.startswith("#")]
     assert lines[0] == "#!/bin/bash" and max(directives) < min(commands)
+
+
+def test_no_line_of_the_batch_script_signals_srun():
+    """srun forwards SIGKILL when it is told SIGTERM, SIGHUP or SIGQUIT; what is to be told are the tasks of the step."""
+    lines = [line for line in SLURM.read_text().splitlines() if not line.startswith("#")]
+    assert not [line for line in lines if re.search(r"\bp?kill(all)?\b", line.replace("--kill-on-bad-exit", ""))]
+    (directive,) = [line for line in SLURM.read_text().splitlines() if line.startswith("#SBATCH --signal")]
+    name, _, seconds = directive.removeprefix("#SBATCH --signal=B:").partition("@")
+    (trap,) = [line for line in lines if line.startswith("trap ")]
+    assert trap.split()[-1] == name and name not in ("TERM", "HUP", "QUIT", "INT")
+    (patience,) = [line for line in lines if line.startswith("export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=")]
+    assert 60 <= int(patience.partition("=")[2]) < int(seconds)
+
+
+def test_pods_have_the_time_that_torchrun_gives_its_processes():
+    (job,) = one("TrainingRuntime")["spec"]["template"]["spec"]["replicatedJobs"]
+    grace = job["template"]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+    given = {entry["name"]: entry["value"] for entry in one("TrainJob")["spec"]["trainer"]["env"]}
+    assert 30 < int(given["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"]) < grace
+
+
+STAND_INS = {
+    "srun": """
+        trap 'echo srun told >> "$LOG"; exit 143' TERM HUP QUIT INT
+        echo srun began >> "$LOG"
+        for _ in $(seq 600); do
+            [[ -f $LOG.end ]] && { echo "srun ended" >> "$LOG"; exit "$(cat "$LOG.end")"; }
+            [[ -f $LOG.told ]] && { sleep 0.3; echo saved >> "$LOG"; exit 1; }
+            sleep 0.05
+        done
+    """,
+    "scancel": 'echo "scancel $*" >> "$LOG"; touch "$LOG.told"',
+    "scontrol": '[[ $1 == show ]] && echo node1 || echo "scontrol $*" >> "$LOG"',
+}
+"""What Slurm's commands do, as far as the script can tell."""
+
+
+def batch_job(folder):
+    """Start the batch script with stand-ins for Slurm's commands; the process, its log, and its $OUT."""
+    (folder / "bin").mkdir()
+    for name, body in STAND_INS.items():
+        file = folder / "bin" / name
+        file.write_text(f"#!/bin/bash\n{body}\n")
+        file.chmod(0o755)
+    out, log = folder / "out", folder / "log"
+    out.mkdir()
+    environment = {
+        **os.environ, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "LOG": str(log), "OUT": str(out), "SLURM_JOB_ID": "77",
+        "SLURM_JOB_NODELIST": "node[1-2]", "SLURM_NNODES": "2",
+    }  # fmt: skip
+    job = subprocess.Popen(["bash", str(SLURM)], env=environment, cwd=folder)
+    end = time.monotonic() + 30
+    while not log.exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    return job, log, out
+
+
+def test_a_job_whose_time_is_up_saves_and_then_queues_itself_again(tmp_path):
+    job, log, _ = batch_job(tmp_path)
+    job.send_signal(signal.SIGUSR1)  # as --signal=B: does, to the shell alone
+    job.wait(60)
+    assert log.read_text().splitlines() == ["srun began", "scancel --signal=TERM 77.0", "saved", "scontrol requeue 77"]
+
+
+def test_a_job_that_ends_as_its_time_is_up_is_not_queued_again(tmp_path):
+    job, log, out = batch_job(tmp_path)
+    (out / "litebert.json").write_text("{}")
+    job.send_signal(signal.SIGUSR1)
+    job.wait(60)
+    assert log.read_text().splitlines() == ["srun began", "scancel --signal=TERM 77.0", "saved"]
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_a_job_that_ends_by_itself_tells_how(tmp_path, status):
+    job, log, _ = batch_job(tmp_path)
+    Path(f"{log}.end").write_text(str(status))
+    assert job.wait(60) == status
+    assert log.read_text().splitlines() == ["srun began", "srun ended"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ from litebert.pretrain.settings import PretrainSettings, with_defaults
 from litebert.pretrain.stream import RowStream
 from litebert.settings import merge
 from litebert.text import AlbertTokenizer
+from litebert.train import processes as processes_module
 from litebert.train.processes import Processes, fresh, joined, refuse_many
 from litebert.train.run_folder import was_begun_by
 
@@ -405,6 +407,36 @@ def test_torchrun_starts_anew_after_kill_9_and_ends_as_if_nothing_had_been(base,
     assert largest_difference(base / "ddp", out) == 0
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the workers through /proc")
+def test_everybody_told_twice_to_stop_saves(base, tmp_path):
+    """A scheduler tells every process of a job, and torchrun its own and their loaders once more."""
+    out, log = tmp_path / "told", tmp_path / "log"
+    arguments = [
+        "pretrain", "--corpus", str(base / "train"), "--config", str(base / "tiny.json"), "--out", str(out), "--steps", "100000",
+        "--length", "32", "--batch-size", "4", "--set", "compile=false", "--set", "training.precision=fp32", "--set", "workers=1",
+        "--set", "training.log_every=1", "--set", "training.evaluate_every=100000",
+    ]  # fmt: skip
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            [*torchrun, "-m", "litebert", *arguments], env=environment, stdout=stream, stderr=stream
+        )
+        try:
+            end = time.monotonic() + 120
+            while time.monotonic() < end and not ((out / "metrics.jsonl").exists() and len(rows(out)) > 3):
+                assert process.poll() is None, log.read_text()
+                time.sleep(0.1)
+            for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+                os.killpg(int(child), signal.SIGTERM)
+            process.terminate()
+            process.wait(60)
+        finally:
+            process.kill()
+    (state,) = (out / "checkpoints" / "seed-0").glob("step-*.pt")
+    assert f"interrupted at step {int(state.stem.partition('-')[2])} of" in log.read_text()
+
+
 def kill_a_worker(process, out):
     """Stop the second worker once a checkpoint is there, and kill it."""
     end = time.monotonic() + 90
@@ -429,6 +461,19 @@ def test_processes_started_anew_do_not_meet_the_dead():
         assert all(part.get("address") == parts[0].get("address") for part in parts)
         met.append(parts[0])
     assert [part.get("address") for part in met] == [b"of start 0", b"of start 1", b"of start 2"]
+
+
+def test_a_process_waits_for_the_one_that_still_writes_the_state(monkeypatch):
+    """Ended before it, it would take it along: torchrun and srun end the rest as soon as one has ended."""
+    monkeypatch.setattr(processes_module, "PATIENCE", timedelta(milliseconds=10))
+    store = torch.distributed.HashStore()
+    with ThreadPoolExecutor(1) as pool:
+        quiet = pool.submit(processes_module._end_with_one_voice, Interrupted("told"), Processes(1, 2), store)
+        time.sleep(0.3)
+        assert not quiet.done()
+        store.set(processes_module.LEFT, "1")
+        with pytest.raises(SystemExit):
+            quiet.result(30)
 
 
 def test_a_process_that_never_comes_is_waited_for_only_so_long():

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -111,10 +112,17 @@ def test_the_figures_are_logged(finished):
         "tokens",
         "tokens_per_second",
         "mfu",
+        "masked_rate",
     } <= set(train[-1])
     assert "loss/sop" not in train[0]  # sentence order comes later under the preset litebert
     assert [r["examples"] for r in train][:2] == [4, 4] and train[-1]["examples"] == 8
     assert [r["step"] for r in rows if r["event"] == "eval"] == [8, 16, 24]
+
+
+def test_the_rows_of_each_window_are_kept_beside_the_checkpoints(finished):
+    """A resumed run reads there how many rows it has passed."""
+    kept = json.loads((finished / "checkpoints" / "seed-0" / "rows.json").read_text())["rows"]
+    assert [place for *place, _ in kept][:2] == [[0, 0], [1, 0]] and all(rows > 0 for *_, rows in kept)
 
 
 def test_killed_anywhere_and_resumed_is_bit_for_bit_the_same(corpora, finished, tmp_path):
@@ -225,12 +233,45 @@ def test_resume_with_other_settings_names_the_field(corpora, finished, more, cod
     assert said in str(result.exception)
 
 
-def test_resume_with_another_corpus_is_refused(corpora, finished, tmp_path):
+@pytest.mark.parametrize(("option", "named"), [("--corpus", "corpus"), ("--held-out", "held_out")])
+def test_resume_with_another_corpus_is_refused(corpora, finished, tmp_path, option, named):
     other = make_corpus(tmp_path / "other", seed=9)
     args = arguments(corpora, finished, "--steps", "24", "--resume")
-    args[args.index("--corpus") + 1] = str(other)
-    result = run(*args, expect=2)
-    assert "corpus" in str(result.exception) or "data" in str(result.exception)
+    args[args.index(option) + 1] = str(other)
+    assert f"the data of {named} are not" in str(run(*args, expect=2).exception)
+
+
+def test_resume_finds_the_corpus_at_another_place(corpora, finished, tmp_path):
+    """A path is of the machine; the fingerprint says what lies there."""
+    args = arguments(corpora, finished, "--steps", "24", "--resume")
+    for option, name in (("--corpus", "a"), ("--held-out", "b"), ("--config", "c.json")):
+        place = args.index(option) + 1
+        (tmp_path / name).symlink_to(args[place])
+        args[place] = str(tmp_path / name)
+    run(*args)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("hidden_dropout_prob", 0.2), ("hidden_act", "relu"), ("hidden_size", 64)]
+)
+def test_resume_with_an_edited_config_file_names_the_field(corpora, finished, tmp_path, field, value):
+    """The run remembers the architecture, not only the file it was in."""
+    (tmp_path / "tiny.json").write_text(json.dumps({**TINY, field: value}))
+    args = arguments(corpora, finished, "--steps", "24", "--resume")
+    args[args.index("--config") + 1] = str(tmp_path / "tiny.json")
+    assert f"config.{field} was" in str(run(*args, expect=2).exception)
+
+
+def test_a_run_folder_from_before_the_architecture_was_kept_is_resumed(corpora, finished, tmp_path):
+    old = tmp_path / "old"
+    shutil.copytree(finished, old)
+    held = json.loads((old / "run.json").read_text())
+    del held["architecture"]
+    for name in ("reference_batch_size", "scaled_from"):
+        del held["settings"]["training"][name]
+    (old / "run.json").write_text(json.dumps(held))
+    run(*arguments(corpora, old, "--steps", "24", "--resume"))
+    assert same(old, finished)
 
 
 @pytest.mark.parametrize(
@@ -295,3 +336,50 @@ def test_minutes_end_a_run_with_the_rate_at_zero(corpora, tmp_path):
     # The rate of a step is that of its beginning, so a machine that makes few steps in the time ends a step above zero.
     assert rows[-1]["learning_rate"] < max(0.2, 8 / len(rows)) * max(r["learning_rate"] for r in rows) and len(rows) > 8
     assert json.loads((out / "run.json").read_text())["settings"]["curriculum"]["planned_steps"] > 0
+
+
+class Clock:
+    """Every look at it is a second later."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        self.now += 1.0
+        return self.now
+
+
+def test_minutes_that_end_before_the_curriculum_are_told_everywhere(corpora, tmp_path, monkeypatch):
+    """A machine that turns slow: a step was to take a tenth of a second, and takes one."""
+    monkeypatch.setattr("litebert.pretrain.run_length.seconds_per_block", lambda *_, **__: 0.05)
+    monkeypatch.setattr("litebert.train.loop.time", Clock())
+    out = tmp_path / "slow"
+    args = arguments(corpora, out, "--minutes", "0.1", "--json")
+    answer = json.loads(run(*args).stdout)
+    planned = json.loads((out / "run.json").read_text())["settings"]["curriculum"]["planned_steps"]
+    (said,) = [text for text in answer["warnings"] if "never came to" in text]
+    assert answer["data"]["steps"] == 6 and planned == 60 and "after 6 of the 60 steps" in said
+    assert (
+        "2 applications of the block (trained with 1 at last, whole from 40% on)" in said and "sentence order" in said
+    )
+    assert said in (out / "README.md").read_text()
+    page = (out / "report.html").read_text()
+    assert page.count("never came to") == 1 and "2 times" not in page
+    again = json.loads(run(*args, "--resume").stdout)
+    assert said in again["warnings"]
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [r["message"] for r in rows if r["event"] == "warning"] == [said], "logged once"
+
+
+def test_a_batch_ramp_with_a_reference_scales_the_rate(corpora, tmp_path):
+    out = tmp_path / "scaled"
+    more = [
+        "--set", "training.reference_batch_size=32", "--set", "training.schedule=constant", "--set", "training.warmup_fraction=0",
+    ]  # fmt: skip
+    plan = run(*arguments(corpora, out, "--steps", "2", *more, "--dry-run", "--json"))
+    figures = json.loads(plan.stdout)["data"]
+    assert (figures["steps"], figures["learning_rate"], figures["scaled_from"]) == (8, 0.001, 32)
+    assert "from 32 to 8 rows" in run(*arguments(corpora, out, "--steps", "2", *more, "--dry-run")).stdout
+    run(*arguments(corpora, out, "--steps", "2", *more))
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines() if '"train"' in line]
+    assert [(r["examples"], round(r["learning_rate"] / 0.001, 4)) for r in rows] == [(4, 0.7071)] * 2 + [(8, 1.0)] * 6

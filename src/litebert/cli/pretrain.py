@@ -50,7 +50,7 @@ def command(
     Example:
       litebert pretrain --corpus corpus --held-out held-out --config small --minutes 60 --out model
       litebert pretrain --recipe pretrain/small --corpus corpus --out model --resume
-      torchrun --nproc-per-node 8 -m litebert pretrain --recipe pretrain/base --corpus corpus --out model
+      torchrun --nproc-per-node 8 -m litebert pretrain --recipe pretrain/base-v2 --corpus corpus --out model
     """  # noqa: D301
     from litebert.pretrain.run import pretrain
     from litebert.train.processes import joined
@@ -87,7 +87,6 @@ def resolve(recipe: str | None, overrides: tuple[str, ...], flags: dict[str, Any
 
     if flags.get("config") and flags.get("model"):
         raise UsageError("--config and --model exclude each other", hint="--model brings its own architecture.")
-    data: dict[str, Any] = merge(read_recipe(recipe) if recipe else {}, parse_overrides(overrides))
     nested: dict[str, Any] = {
         k: flags[k] for k in ("corpus", "held_out", "model", "device") if flags.get(k) is not None
     }
@@ -95,10 +94,12 @@ def resolve(recipe: str | None, overrides: tuple[str, ...], flags: dict[str, Any
         nested["model"] = f"random:{flags['config']}"
     nested["training"] = {k: flags[k] for k in _TRAINING_FLAGS if flags.get(k) is not None}
     nested["examples"] = {k: flags[k] for k in ("preset", "length") if flags.get(k) is not None}
-    merged = with_defaults(merge(data, nested))
+    given = merge(parse_overrides(overrides), nested)
+    merged = with_defaults(merge(read_recipe(recipe) if recipe else {}, given))
     if "corpus" not in merged:
         raise UsageError("no corpus to train on", hint="Name one: --corpus DIR (litebert corpus build makes it).")
-    return build_settings(PretrainSettings, merged)
+    here = given.get("training", {})
+    return build_settings(PretrainSettings, merged).scaled(keep=() if "reference_batch_size" in here else here)
 
 
 _TRAINING_FLAGS = ("steps", "epochs", "minutes", "learning_rate", "batch_size", "seed")
@@ -112,6 +113,8 @@ def _print_plan(settings: PretrainSettings, out: str, *, as_json: bool) -> None:
         ("model", f"{figures['parameters']:,} parameters, {figures['applications']} applications"),
         ("corpus", f"{figures['corpus_tokens']:,} tokens, {figures['rows_per_epoch']:,} rows an epoch"),
         ("steps", f"{figures['steps']:,}"),
+        ("learning rate", f"{settings.training.learning_rate:.4g}"),
+        *([("scaled", settings.training.scaling)] if settings.training.scaling else []),
         ("tokens", f"about {figures['tokens']:,} ({figures['epochs']:.2f} epochs)"),
         (
             "time",

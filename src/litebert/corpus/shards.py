@@ -7,13 +7,14 @@ A corpus folder holds ``manifest.json``, ``tokenizer/`` and, for each shard, thr
     shard-00000-000.documents.npy  (D,) uint32, where each document ends among the sentences
 
 Empty sentences and empty documents do not exist. A shard is written whole or not at all, and the manifest holds the SHA-256 of every
-file, so a flipped bit is found by ``verify`` and a truncated file when the corpus is opened.
+file and of itself, so a flipped bit is found by ``verify`` and a truncated file when the corpus is opened.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import tokenize
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,6 +34,11 @@ FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer"
 PARTS = ("tokens", "sentences", "documents")
+OWN_SHA256 = "sha256"
+"""Field of the manifest with the hash of all the others; corpora of earlier builds have none."""
+
+_DAMAGE = (ValueError, EOFError, OSError, SyntaxError, tokenize.TokenError, TypeError, OverflowError, MemoryError)
+"""What NumPy raises where the head of a file is damaged."""
 
 UInt = npt.NDArray[np.unsignedinteger[Any]]
 
@@ -178,7 +184,7 @@ def _mapped(folder: Path, record: ShardRecord, part: str, length: int) -> UInt:
         array: UInt = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
         raise DataError(f"the corpus lacks {path.name}", hint="Build it again.", path=path) from error
-    except (ValueError, EOFError, OSError) as error:
+    except _DAMAGE as error:
         raise DataError(f"{path.name} is damaged: {error}", hint="Build the corpus again.", path=path) from error
     if array.shape != (length,) or array.dtype.kind != "u":
         raise DataError(
@@ -205,7 +211,7 @@ class Corpus:
         """
         self.folder = Path(folder)
         self.manifest = _read_manifest(self.folder)
-        self.shards = [Shard(self.folder, ShardRecord(**entry)) for entry in self.manifest["shards"]]
+        self.shards = [Shard(self.folder, record) for record in _records(self.manifest["shards"], self.folder)]
         if not self.shards:
             raise DataError("the corpus holds no documents", hint="See its data report for what was dropped.",
                             path=self.folder)  # fmt: skip
@@ -244,28 +250,52 @@ class Corpus:
         ]
 
     def tokenizer(self) -> AlbertTokenizer:
-        """Return the tokenizer the corpus was made with."""
-        return AlbertTokenizer.from_pretrained(self.folder / TOKENIZER)
+        """Return the tokenizer the corpus was made with.
 
-    def check_tokenizer(self, tokenizer: AlbertTokenizer) -> None:
-        """Refuse a tokenizer whose vocabulary is not the corpus's own.
+        Raises:
+            DataError: The one that lies in the folder is another, so the ids would mean other pieces.
+        """
+        tokenizer = AlbertTokenizer.from_pretrained(self.folder / TOKENIZER)
+        if not self._is_own(tokenizer):
+            raise DataError(
+                f"{TOKENIZER}/ of the corpus is not the tokenizer that the corpus was made with",
+                hint="Put the one back that the build wrote, or build the corpus again.", path=self.folder / TOKENIZER,
+            )  # fmt: skip
+        return tokenizer
+
+    def check_tokenizer(self, tokenizer: AlbertTokenizer, *, of: str = "") -> None:
+        """Refuse a tokenizer whose vocabulary or text rules are not the corpus's own.
+
+        Args:
+            tokenizer: To compare.
+            of: What it belongs to, for the message.
 
         Raises:
             DataError: They differ.
         """
-        if tokenizer_sha256(tokenizer) != self.manifest["tokenizer"]["sha256"]:
+        if not self._is_own(tokenizer):
             raise DataError(
-                f"the corpus was made with another vocabulary ({self.vocab_size} pieces, not {tokenizer.vocab_size}, or others)",
-                hint=f"Its own tokenizer lies in {self.folder / TOKENIZER}; or build the corpus again with this one.",
+                f"the corpus was made with another vocabulary{f' than that of {of}' if of else ''} "
+                f"({self.vocab_size} pieces, not {tokenizer.vocab_size}, or others, or other text rules)",
+                hint=f"Its own tokenizer lies in {self.folder / TOKENIZER}; or build the corpus again with this one"
+                + (f": --tokenizer {of}." if of else "."),
                 path=self.folder,
             )
+
+    def _is_own(self, tokenizer: AlbertTokenizer) -> bool:
+        return bool(tokenizer_sha256(tokenizer) == self.manifest["tokenizer"]["sha256"])
 
     def verify(self) -> list[str]:
         """Read every file and compare its SHA-256 with the manifest; returns the names of the files.
 
         Raises:
-            DataError: A file differs.
+            DataError: A file differs, or the manifest itself.
         """
+        if self.manifest.get(OWN_SHA256, own := _own_sha256(self.manifest)) != own:
+            raise DataError(
+                f"{MANIFEST} is not what was written: its own SHA-256 differs",
+                hint="The file was changed or the disk is failing. Build the corpus again.", path=self.folder / MANIFEST,
+            )  # fmt: skip
         names = []
         for shard in self.shards:
             for part in PARTS:
@@ -310,7 +340,27 @@ def write_manifest(
         **facts,
         "shards": [{**vars(s), "sha256": dict(s.sha256)} for s in shards],
     }  # fmt: skip
-    files.write_json(folder / MANIFEST, manifest)
+    files.write_json(folder / MANIFEST, {**manifest, OWN_SHA256: _own_sha256(manifest)})
+
+
+def _own_sha256(manifest: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a manifest's fields but that one, in their order."""
+    fields = {name: value for name, value in manifest.items() if name != OWN_SHA256}
+    return hashlib.sha256(json.dumps(fields).encode()).hexdigest()
+
+
+def _records(entries: Any, folder: Path) -> list[ShardRecord]:
+    """Return what the manifest says of the shards."""
+    try:
+        records = [ShardRecord(**entry) for entry in entries]
+        numbers = [getattr(record, part) for record in records for part in PARTS]
+        hashes = [record.sha256[part] for record in records for part in PARTS]
+        if not all(isinstance(n, int) for n in numbers) or not all(isinstance(h, str) for h in hashes):
+            raise TypeError("a figure of a shard is not what it should be")
+    except (TypeError, KeyError) as error:
+        path = folder / MANIFEST
+        raise DataError(f"{path} is damaged: {error}", hint="Build the corpus again.", path=path) from error
+    return records
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -324,7 +374,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         if manifest["format"] != FORMAT or manifest["version"] > FORMAT_VERSION:
             raise DataError(f"{path} is of format {manifest['format']} {manifest['version']}",
                             hint=f"This version reads {FORMAT} up to {FORMAT_VERSION}.", path=path)  # fmt: skip
-        _ = manifest["shards"], manifest["tokenizer"]["sha256"], manifest["tokenizer"]["vocab_size"]
+        _ = manifest["shards"], manifest["tokenizer"]["sha256"], int(manifest["tokenizer"]["vocab_size"])
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is damaged: {error}", hint="Build the corpus again.", path=path) from error
     return manifest

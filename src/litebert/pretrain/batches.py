@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -34,6 +36,10 @@ class BatchPlan:
             return self.batch_size
         size = self.first_batch_size + (self.batch_size - self.first_batch_size) * step / self.ramp_steps
         return max(self.block, round(size / self.block) * self.block)
+
+    def root_of_share(self, step: int) -> float:
+        """Return the root of a step's share of the full batch: by how much a rate that follows the batch is lower there."""
+        return math.sqrt(self.rows(step) / self.batch_size)
 
     def rows_before(self, step: int) -> int:
         """Return the rows of all steps before one."""
@@ -89,9 +95,17 @@ class PretrainingBatches:
     def _loader(self, step: int) -> Iterator[list[dict[str, Tensor]]]:
         loader = torch.utils.data.DataLoader(
             self._steps, batch_size=None, sampler=_From(step), num_workers=self._workers, prefetch_factor=4,
-            pin_memory=torch.cuda.is_available(), multiprocessing_context="spawn",
+            pin_memory=torch.cuda.is_available(), multiprocessing_context="spawn", worker_init_fn=_deaf,
         )  # fmt: skip
-        return iter(loader)
+        started = iter(loader)
+        self._steps.stream.release()  # the workers have their own
+        return started
+
+
+def _deaf(_worker: int) -> None:
+    """Leave it to the process that trains to stop: ``torchrun`` and Ctrl-C tell its workers too, and it still needs them for a step."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class _From(torch.utils.data.Sampler[int]):

@@ -52,7 +52,7 @@ Fine-tune it with `litebert finetune TASK --model PATH/TO/THIS/FOLDER ...`. The 
 {machine["processor"] or "one machine"} ({machine["cores"]} cores). The whole recipe is in `litebert.json`.
 
 {stages_table(provenance)}
-
+{_warnings(provenance)}
 ## Data
 
 {_sources(data["train"])}
@@ -62,6 +62,11 @@ Fine-tune it with `litebert finetune TASK --model PATH/TO/THIS/FOLDER ...`. The 
 Positions beyond {length} were not trained. What the model completes reflects its texts, their errors and their prejudices; it knows
 no facts to rely on, and no check for bias was made.
 """
+
+
+def _warnings(provenance: Mapping[str, Any]) -> str:
+    told = "\n".join(f"- {message}" for message in provenance.get("warnings", []))
+    return f"\n## Warnings of the run\n\n{told}\n" if told else ""
 
 
 def stages(provenance: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -60,13 +60,14 @@ def conclude(
         before: ``litebert.json`` of the model it started from; empty for random weights and foreign models.
     """
     env = environment()
+    said = list(dict.fromkeys([*warnings, *outcome.warnings]))
     recipe = settings.model_dump(mode="json")
     for name in ("corpus", "held_out", "model"):  # a model folder travels; run.json keeps the paths of the machine
         recipe[name] = Path(recipe[name]).name if recipe[name] else None
     training = {"steps": outcome.step, "tokens": outcome.tokens, "seconds": round(outcome.seconds, 1)}
     provenance = {
         "version": env["packages"].get("litebert", ""), "recipe": recipe, "data": dict(data), "metrics": dict(figures),
-        "training": training, "environment": env,
+        "training": training, "environment": env, "warnings": said,
     }  # fmt: skip
     if "training" in (earlier := before.get("provenance") or {}):
         provenance["continues"] = earlier
@@ -81,7 +82,6 @@ def conclude(
     card = model_card(folder.path.name, model.config, model.num_parameters(), provenance, length=length)
     files.write_text(folder.path / "README.md", card)
     files.write_json(folder.path / "litebert.json", info)
-    said = list(dict.fromkeys([*warnings, *outcome.warnings]))
     _report(settings, folder, figures, provenance, said)
     return PretrainResult(
         folder.path, outcome.step, outcome.tokens, outcome.seconds, dict(figures), outcome.finished, said
@@ -98,7 +98,8 @@ def _report(
         "Training text": f"{data['train']['tokens']:,} tokens in {data['train']['documents']:,} documents",
         "Tokens seen": f"{provenance['training']['tokens']:,} in {provenance['training']['steps']:,} steps",
         "Optimiser": f"{training.optimizer}, learning rate {training.learning_rate:g}, {training.schedule} schedule",
-        "Batch": f"{training.batch_size} rows of {settings.examples.length} positions",
+        "Batch": f"{training.batch_size} rows of {settings.examples.length} positions"
+        + (f"; {training.scaling}" if training.scaling else ""),
         "Examples": f"{settings.examples.preset}, {settings.examples.sentence_objective}",
         **{f"Held-out {name}": f"{value:.4f}" for name, value in figures.items()},
         "Machine": f"{env['processor']}, {env['cores']} cores, {env['system']}",
@@ -106,8 +107,10 @@ def _report(
     }  # fmt: skip
     call = 'print(fill("the capital of france is [MASK]."))'
     usage = f'import litebert\n\nfill = litebert.load("{folder.path.name}", task="fill-mask")\n{call}'
+    rows = MetricsFile(folder.metrics).rows()
+    logged = {row.get("message") for row in rows if row.get("event") == "warning"}
     page = build_training_report(
-        title=f"Pretraining: {folder.path.name}", facts=facts, metrics=MetricsFile(folder.metrics).rows(),
-        evaluation=None, seeds=[], warnings=warnings, usage=usage,
+        title=f"Pretraining: {folder.path.name}", facts=facts, metrics=rows, evaluation=None, seeds=[],
+        warnings=[said for said in warnings if said not in logged], usage=usage,
     )  # fmt: skip
     page.write(folder.report)

@@ -22,6 +22,7 @@ def plan(settings: PretrainSettings, out: str) -> dict[str, Any]:
     Raises:
         LitebertError: Whatever is wrong with corpus, model or settings.
     """
+    settings = settings.scaled()
     device = choose_device(settings.device)
     prepared = prepare(settings.model_copy(update={"compile": False}))
     model = build_model(prepared, device)
@@ -39,6 +40,7 @@ def plan(settings: PretrainSettings, out: str) -> dict[str, Any]:
         "settings": settings.model_dump(mode="json"), "out": out, "parameters": parameters,
         "applications": model.config.num_hidden_layers * model.config.inner_group_num,
         "corpus_tokens": prepared.corpus.tokens, "rows_per_epoch": rows_per_epoch, "steps": steps,
+        "learning_rate": training.learning_rate, "scaled_from": training.scaled_from,
         "tokens": rows * settings.examples.length, "epochs": rows / rows_per_epoch,
         "tokens_per_second": tokens_per_second, "seconds": rows / block * per_block,
         "memory_bytes": 16 * parameters, "files": [*OURS, *MODEL_FILES[:4]], "warnings": prepared.warnings,

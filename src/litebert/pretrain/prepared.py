@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from litebert.checkpoint.pretrained import AlbertForPreTraining, read_source
+from litebert.checkpoint.pretrained import AlbertTokenizer as TokenizerOfModel
+from litebert.checkpoint.reference import RANDOM
 from litebert.checkpoint.source import Source
 from litebert.corpus.shards import Corpus
-from litebert.errors import ConfigError, UsageError
+from litebert.errors import CheckpointError, ConfigError, UsageError
 from litebert.pretrain.batches import BatchPlan
+from litebert.pretrain.planning import RowCounts
 from litebert.pretrain.settings import PretrainSettings
 from litebert.pretrain.stream import RowStream
 from litebert.pretrain.warm_start import grown, with_untrained_positions
@@ -31,6 +34,7 @@ class Prepared:
     tokenizer: AlbertTokenizer
     source: Source
     warnings: list[str]
+    counts: RowCounts = field(default_factory=RowCounts)
 
     def plan(self) -> BatchPlan:
         """Return the batch sizes."""
@@ -48,7 +52,10 @@ class Prepared:
 
     def stream(self) -> RowStream:
         """Return the rows."""
-        return RowStream(self.corpus, self.settings.examples, seed=self.settings.training.seed, progress=self.progress)
+        return RowStream(
+            self.corpus, self.settings.examples, seed=self.settings.training.seed, progress=self.progress,
+            counts=self.counts, ahead=True,
+        )  # fmt: skip
 
 
 def prepare(settings: PretrainSettings) -> Prepared:
@@ -64,6 +71,7 @@ def prepare(settings: PretrainSettings) -> Prepared:
         if each is not None:
             each.verify()
     if held_out is not None:
+        held_out.tokenizer()  # its own is in order
         held_out.check_tokenizer(tokenizer)
     source = _first_weights(settings, tokenizer.vocab_size)
     if source.config.vocab_size < tokenizer.vocab_size:
@@ -76,7 +84,7 @@ def prepare(settings: PretrainSettings) -> Prepared:
             f"examples.length={settings.examples.length} exceeds the model's {source.config.max_position_embeddings} positions",
             hint="Lower it, or set config.max_position_embeddings for random weights.",
         )
-    warnings = list(source.notes)
+    warnings = [*source.notes, *_checked_vocabulary(settings.model, corpus)]
     if held_out is None:
         warnings.append("no held-out corpus: the run is not evaluated (--held-out DIR)")
     elif held_out.fingerprint == corpus.fingerprint:
@@ -84,21 +92,40 @@ def prepare(settings: PretrainSettings) -> Prepared:
     return Prepared(settings, corpus, held_out, tokenizer, source, warnings)
 
 
+def _checked_vocabulary(model: str, corpus: Corpus) -> list[str]:
+    """Refuse a corpus whose ids mean other pieces to the model than to the corpus; return what cannot be known."""
+    if model.startswith(RANDOM):
+        return []
+    try:
+        tokenizer = TokenizerOfModel.from_pretrained(model)
+    except CheckpointError as error:
+        return [f"the checkpoint's vocabulary cannot be compared with the corpus's: {error.message}"]
+    corpus.check_tokenizer(tokenizer, of=model)
+    return []
+
+
 def _first_weights(settings: PretrainSettings, vocab_size: int) -> Source:
-    if settings.model.startswith("random:"):
+    if settings.model.startswith(RANDOM):
         return read_source(settings.model, **{"vocab_size": vocab_size, **settings.config})
     source = with_untrained_positions(read_source(settings.model), settings.examples.length)
     return grown(source, settings.config, seed=settings.training.seed)
 
 
 def build_model(prepared: Prepared, device: torch.device) -> AlbertForPreTraining:
-    """Build the network with its first weights, its block compiled if wanted."""
+    """Build the network with its first weights, its block compiled if wanted; warn of parts that the checkpoint lacks.
+
+    Raises:
+        CheckpointError: A part of the encoder would have to start from random values.
+    """
     settings = prepared.settings
     backend = settings.attention
     if backend == "auto":
         backend = "eager" if device.type == "cpu" else "sdpa"
     seed_everything(settings.training.seed)
-    model = AlbertForPreTraining.from_source(prepared.source, strict=False, attention=backend, device=device)
+    model = AlbertForPreTraining.from_source(prepared.source, attention=backend, device=device)
+    for part in model.load_report.new_parts if model.load_report is not None else ():
+        told = f"the {part} starts from random values: the checkpoint has none that fits"
+        prepared.warnings += [told] if told not in prepared.warnings else []
     model.albert.encoder.gradient_checkpointing = settings.training.gradient_checkpointing
     if compiles(settings, device):
         for group in model.albert.encoder.groups:

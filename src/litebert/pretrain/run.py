@@ -8,6 +8,7 @@ the first one writes.
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,10 +19,12 @@ from litebert.pretrain.batches import PretrainingBatches
 from litebert.pretrain.held_out import HeldOut
 from litebert.pretrain.objective import PretrainingObjective
 from litebert.pretrain.outcome import PretrainResult, conclude
+from litebert.pretrain.planning import ROWS_FILE
 from litebert.pretrain.prepared import Prepared, build_model, compiles, prepare, provenance
 from litebert.pretrain.run_length import planned, with_plan_of
 from litebert.pretrain.settings import PretrainSettings
 from litebert.pretrain.unigram import unigram_entropy
+from litebert.pretrain.unreached import unreached
 from litebert.train.devices import choose_device
 from litebert.train.loop import Progress, Trainer
 from litebert.train.processes import Processes, joined, launch_name, starts_anew
@@ -57,6 +60,7 @@ def pretrain(
         LitebertError: Whatever is wrong.
     """
     with joined() as processes:
+        settings = settings.scaled()
         anew = starts_anew() and was_begun_by(out, launch_name())
         resume = resume or processes.first(anew)
         if resume or extend:
@@ -72,15 +76,31 @@ def pretrain(
         with _tracker(folder, prepared, processes, progress=progress) as tracker:
             for warning in prepared.warnings:
                 tracker.say(f"warning: {warning}")
+            if settings.training.scaling:
+                tracker.say(settings.training.scaling)
             trainer = _trainer(prepared, model, device, tracker, folder, held_out, processes)
             if extend:
                 trainer.extend()
                 if processes.is_main:
                     folder.take_over(prepared.settings.model_dump(mode="json"))
             outcome = trainer.run(resume=resume or extend)
+            _tell_unreached(prepared, outcome, tracker)
         model = _whole_model(prepared, model, trainer, device)
         result = _concluded(prepared, model, folder, outcome, held_out) if processes.is_main else None
         return cast(PretrainResult, processes.first(result))  # the others wait for the files
+
+
+def _tell_unreached(prepared: Prepared, outcome: Progress, tracker: Tracker) -> None:
+    """Say once, wherever a warning is looked for, what of its curriculum the run ended without."""
+    config = prepared.source.config
+    applications = config.num_hidden_layers * config.inner_group_num
+    message = unreached(prepared.settings, outcome.step, applications=applications, plan=prepared.plan())
+    if not message:
+        return
+    prepared.warnings.append(message)
+    tracker.say(f"warning: {message}")
+    if message not in {row.get("message") for row in tracker.metrics.rows()}:  # a finished run may be resumed
+        tracker.log("warning", outcome.step, signature="curriculum", message=message, restarts=outcome.restarts)
 
 
 def _concluded(
@@ -98,16 +118,18 @@ def _trainer(
 ) -> Trainer:  # fmt: skip
     s = prepared.settings
     workers = s.workers if s.workers is not None else (2 if device.type == "cuda" else 0)
-    batches = PretrainingBatches(prepared.stream(), prepared.plan(), workers=workers, rank=processes.rank,
-                                ranks=processes.size)  # fmt: skip
+    checkpoints, stream = folder.checkpoints(s.training.seed), prepared.stream()
+    stream.keep_counts(checkpoints / ROWS_FILE, writes=processes.is_main)
+    batches = PretrainingBatches(stream, prepared.plan(), workers=workers, rank=processes.rank, ranks=processes.size)
     config = prepared.source.config
     objective = PretrainingObjective(
-        s.examples, s.curriculum, prepared.progress, s.sentence_weight, config=config, compiled=compiles(s, device)
-    )
+        s.examples, s.curriculum, prepared.progress, s.sentence_weight, config=config, compiled=compiles(s, device),
+        rate=prepared.plan().root_of_share if s.training.reference_batch_size is not None else None,
+    )  # fmt: skip
     peak = measured_peak(device, torch.bfloat16 if prepared.in_bfloat16(device) else torch.float32)
     flops = training_flops(config, s.examples.length, predicted=s.examples.masking_rules(1.0).rate)
     return Trainer(
-        model, s.training, batches, objective, tracker=tracker, folder=folder.checkpoints(s.training.seed),
+        model, s.training, batches, objective, tracker=tracker, folder=checkpoints,
         evaluate=held_out, seed=s.training.seed, device=device, hidden_size=config.hidden_size,
         chance=unigram_entropy(prepared.corpus), rise=RISE, peak_tokens=processes.size * peak / flops, processes=processes,
         resume_hint=f"Everything up to here is saved. Add --resume to the same command to go on ({folder.path}).",
@@ -142,7 +164,12 @@ def _shared_out(settings: PretrainSettings, processes: Processes) -> PretrainSet
 def _what_is_trained(prepared: Prepared) -> dict[str, Any]:
     """Return what has to be the same in every process; paths and devices may differ."""
     settings = prepared.settings.model_dump(mode="json", exclude={"corpus", "held_out", "model", "device", "workers"})
-    return {"settings": settings, "data": provenance(prepared)}
+    return {"settings": settings, "data": provenance(prepared), "architecture": _architecture(prepared)}
+
+
+def _architecture(prepared: Prepared) -> dict[str, Any]:
+    """Return the fields of the network's configuration: a file it was read from may be edited while the run is at rest."""
+    return {name: value for name, value in asdict(prepared.source.config).items() if name != "extra"}
 
 
 def _open(
@@ -159,8 +186,9 @@ def _open(
     if processes.is_main:
         RunFolder(
             out, settings.model_dump(mode="json"), resume=resume or extend, force=force, data=provenance(prepared),
-            machine_fields=("device", "workers", "compile", "training.parallel"),
-            changeable=EXTENDABLE if extend else (), launch=launch_name(),
+            machine_fields=("device", "workers", "compile", "training.parallel", "corpus", "held_out"),
+            changeable=EXTENDABLE if extend else (), launch=launch_name(), architecture=_architecture(prepared),
+            data_names={"train": "corpus"},
         )  # fmt: skip
     processes.wait()
     return RunFolder.opened(out)

@@ -31,6 +31,8 @@ def with_plan_of(settings: PretrainSettings, folder: Path) -> PretrainSettings:
         if training.minutes != before["training"]["minutes"]:
             steps = round(steps * training.minutes / before["training"]["minutes"])
         training = training.model_copy(update={"steps": steps})
+    if "reference_batch_size" not in before["training"]:  # begun before there was one
+        training = training.model_copy(update={"reference_batch_size": None})
     if training.micro_batch_size is None:  # its rows are drawn together, so it stays for any number of processes
         training = training.model_copy(update={"micro_batch_size": before["training"]["micro_batch_size"]})
     curriculum = settings.curriculum

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from litebert.errors import ConfigError
 from litebert.pretrain.examples import ExampleSettings, with_preset
-from litebert.settings import Settings
+from litebert.settings import Settings, build_settings
+from litebert.train.schedules import scaled_learning_rate, scaled_steps
 from litebert.train.settings import TrainingSettings
 
 
@@ -35,6 +37,50 @@ class CurriculumSettings(Settings):
         return self
 
 
+class PretrainTrainingSettings(TrainingSettings):
+    """How to optimise, and the batch that rates and steps are meant for."""
+
+    reference_batch_size: int | None = Field(default=None, gt=0)
+    """Rows of a step that learning_rate, matrix_learning_rate, steps and warmup_steps are meant for. With another batch_size the rates
+    change by the root of the quotient and the steps so that as many rows are seen; while the batch grows, the rate follows it. What
+    the command line gives is taken as it is, unless it names this reference too. None: nothing is scaled."""
+    scaled_from: int | None = Field(default=None, gt=0)
+    """The reference that rates and steps were converted from, filled in when they are; the reference is batch_size from then on."""
+
+    def scaled(self, keep: Collection[str] = ()) -> Self:
+        """Return the settings with rates and steps for ``batch_size`` (google-research/albert#111; checklist E4); twice is once.
+
+        Args:
+            keep: Fields that stay as they are.
+
+        Raises:
+            ConfigError: The warm-up does not fit into steps that stay.
+        """
+        reference, batch = self.reference_batch_size, self.batch_size
+        if reference is None or reference == batch:
+            return self
+        changed: dict[str, Any] = {"reference_batch_size": batch, "scaled_from": reference}
+        for name in {"learning_rate", "matrix_learning_rate"} - {*keep}:
+            changed[name] = scaled_learning_rate(batch, base_rate=getattr(self, name), base_batch=reference)
+        for name in {"steps", "warmup_steps"} - {*keep}:
+            steps = getattr(self, name)
+            changed[name] = steps and scaled_steps(batch, base_steps=steps, base_batch=reference)
+        try:
+            return build_settings(type(self), {**self.model_dump(), **changed})
+        except ConfigError as error:
+            raise ConfigError(
+                f"scaled from {reference} to {batch} rows a step, {error.message}",
+                hint="Give the warm-up too, for example --set training.warmup_steps=100, or leave the steps to the recipe.",
+            ) from error
+
+    @property
+    def scaling(self) -> str:
+        """What was scaled, in words; empty if nothing was."""
+        if self.scaled_from is None:
+            return ""
+        return f"rates and steps scaled from {self.scaled_from:,} to {self.batch_size:,} rows a step by the square-root rule"
+
+
 class PretrainSettings(Settings):
     """Everything a pretraining run depends on. Field docstrings become the configuration reference."""
 
@@ -51,7 +97,7 @@ class PretrainSettings(Settings):
     """How examples are made."""
     curriculum: CurriculumSettings = CurriculumSettings()
     """What changes on the way."""
-    training: TrainingSettings = TrainingSettings(keep_best=False, on_failure="rewind")
+    training: PretrainTrainingSettings = PretrainTrainingSettings(keep_best=False, on_failure="rewind")
     """How to optimise; batch sizes are rows."""
     sentence_weight: float = Field(default=1.0, gt=0)
     """Weight of the sentence loss beside the masked-LM loss; 1 in Google's total_loss."""
@@ -80,6 +126,14 @@ class PretrainSettings(Settings):
         if first is not None and first > training.batch_size:
             raise ValueError(f"curriculum.first_batch_size={first} exceeds training.batch_size={training.batch_size}")
         return self
+
+    def scaled(self, keep: Collection[str] = ()) -> Self:
+        """Return the settings with rates and steps for the batch size, see ``training.reference_batch_size``.
+
+        Args:
+            keep: Fields of ``training`` that stay as they are.
+        """
+        return self.model_copy(update={"training": self.training.scaled(keep)})
 
     @property
     def block(self) -> int:

@@ -20,6 +20,8 @@ from litebert.config import AlbertConfig
 from litebert.errors import ConfigError
 
 _WIDTHS = ("hidden_size", "intermediate_size", "num_attention_heads")
+_FIXED = ("vocab_size", "embedding_size", "type_vocab_size", "num_hidden_groups", "inner_group_num", "sharing")
+"""Fields that say which tensors there are, or how large, and that no trained tensor can be brought to."""
 _POSITIONS = "albert.embeddings.position.weight"
 
 
@@ -32,12 +34,16 @@ def grown(source: Source, changes: Mapping[str, Any], *, seed: int = 0) -> Sourc
         seed: Of the uneven shares.
 
     Raises:
-        ConfigError: The widths do not grow alike, or a field that cannot change does.
+        ConfigError: The widths do not grow alike, or a field that cannot change does; names the field.
     """
     before = source.config
     wanted = {**changes}
     factor = _factor(before, wanted)
-    after = before.replace(**{**wanted, **{name: getattr(before, name) * factor for name in _WIDTHS}})
+    widths: dict[str, Any] = {name: getattr(before, name) * factor for name in _WIDTHS}
+    after = before.replace(**{**({"embedding_projection": None} if factor > 1 else {}), **wanted, **widths})
+    if before.has_projection and after.embedding_size == after.hidden_size and "embedding_projection" not in wanted:
+        after = after.replace(embedding_projection=True)  # one that has become square is a projection still
+    _check_fixed(before, after)
     tensors = dict(source.tensors)
     if factor > 1:
         generator = torch.Generator().manual_seed(seed)
@@ -64,7 +70,27 @@ def with_untrained_positions(source: Source, length: int) -> Source:
     return replace(source, tensors={**source.tensors, _POSITIONS: _repeated(table, trained, table.shape[0])})
 
 
+def _check_fixed(before: AlbertConfig, after: AlbertConfig) -> None:
+    """Refuse what would leave trained tensors without a place, or places without a trained tensor."""
+    fixed = [name for name in _FIXED if getattr(before, name) != getattr(after, name)]
+    if after.max_position_embeddings < before.max_position_embeddings:
+        fixed.append("max_position_embeddings")
+    if "num_hidden_groups" in fixed and before.num_hidden_layers != after.num_hidden_layers and before.sharing != "all":
+        fixed[:0] = ["num_hidden_layers"]  # the groups followed it: every application has weights of its own
+    if before.has_projection != after.has_projection:
+        fixed.append("embedding_projection" if before.hidden_size == after.hidden_size else "hidden_size")
+    if fixed:
+        raise ConfigError(
+            f"config.{fixed[0]} of a trained model cannot change from {getattr(before, fixed[0])!r} to {getattr(after, fixed[0])!r}",
+            hint="Trained weights grow in num_hidden_layers, in hidden_size by a whole factor where a projection follows the "
+            "embeddings, and in max_position_embeddings. For another shape start from random weights: --config.",
+        )
+
+
 def _factor(before: AlbertConfig, wanted: Mapping[str, Any]) -> int:
+    for name in _WIDTHS:
+        if isinstance(value := wanted.get(name, 1), bool) or not isinstance(value, int):
+            raise ConfigError(f"config.{name} must be a positive integer, got {value!r}")
     factors = {name: wanted[name] / getattr(before, name) for name in _WIDTHS if name in wanted}
     if not factors:
         return 1

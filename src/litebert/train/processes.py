@@ -32,6 +32,10 @@ JOIN, TOLD, LEFT = "litebert/join", "litebert/told", "litebert/left"
 PATIENCE = timedelta(seconds=10)
 """How long a quiet process waits for the one that tells."""
 
+SAVING = timedelta(minutes=10)
+"""How long it waits after an interruption, when the one that tells may still be writing the state: ``torchrun`` or the scheduler would
+end that one as soon as this one has ended."""
+
 REST = 0.2
 """Seconds between the last message and the end. FSDP2's caches keep the group's threads; one that still drops a tensor when the
 interpreter ends would abort it."""
@@ -292,7 +296,7 @@ def _end_with_one_voice(error: BaseException, here: Processes, store: Store) -> 
         store.set_timeout(PATIENCE)
         tells = not quiet and store.compare_set(TOLD, "", str(here.rank)) == str(here.rank).encode()
         if not tells:
-            store.wait([LEFT], PATIENCE)  # torchrun ends the rest as soon as one has ended
+            store.wait([LEFT], SAVING if quiet else PATIENCE)  # torchrun ends the rest as soon as one has ended
     except RuntimeError:
         tells = False  # the store went with the process that held it
     if not tells:

@@ -32,10 +32,13 @@ class RunFolder:
         settings: Resolved settings, as JSON data.
         resume: Go on with the run that is there; a run that is not there simply starts.
         force: Remove what an earlier run left, and only that; the files of somebody else are never removed.
-        data: Records and sha256 by split; a run is not resumed on other data.
+        data: Records and sha256 by split; a run is not resumed on other data. Where there is a fingerprint, it alone is compared.
         machine_fields: Settings that may differ on resume.
         changeable: Settings that may differ, too, and become the run's own with ``take_over``.
         launch: Name of the launch that may go on with the run by itself, see ``was_begun_by``.
+        architecture: The fields of the network's configuration, however it was named; compared as ``config.FIELD`` with those the run
+            began with, as far as it kept them.
+        data_names: What to call a split in messages, where that is not its name.
 
     Raises:
         UsageError: There is a run or something else, and neither resume nor force was asked for.
@@ -45,7 +48,8 @@ class RunFolder:
     def __init__(
         self, path: str | Path, settings: Mapping[str, Any], *, resume: bool = False, force: bool = False,
         data: Mapping[str, Any] | None = None, machine_fields: tuple[str, ...] = ("device",),
-        changeable: tuple[str, ...] = (), launch: str | None = None,
+        changeable: tuple[str, ...] = (), launch: str | None = None, architecture: Mapping[str, Any] | None = None,
+        data_names: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         self.path = Path(path)
         self.run_file = self.path / "run.json"
@@ -53,8 +57,9 @@ class RunFolder:
             raise UsageError(f"{self.path} is a file, not a folder", path=self.path)
         occupied = self.path.is_dir() and any(self.path.iterdir())
         held = {"settings": dict(settings), "data": dict(data or {})}
+        held |= {"architecture": dict(architecture)} if architecture is not None else {}
         if occupied and resume and self.run_file.is_file():
-            self._check_same(held, (*machine_fields, *changeable))
+            self._check_same(json.loads(json.dumps(held)), (*machine_fields, *changeable), data_names or {})
             return
         if occupied and not force:
             raise UsageError(
@@ -97,26 +102,31 @@ class RunFolder:
                 else:
                     target.unlink(missing_ok=True)
 
-    def _check_same(self, held: Mapping[str, Any], machine_fields: tuple[str, ...]) -> None:
+    def _check_same(self, held: Mapping[str, Any], free_fields: tuple[str, ...], data_names: Mapping[str, str]) -> None:
         try:
             run = json.loads(self.run_file.read_text(encoding="utf-8"))
-            before, data = run["settings"], run.get("data")
+            before, data, architecture = run["settings"], run.get("data"), run.get("architecture")
+            if not all(isinstance(part, dict | None) for part in (data, architecture)):
+                raise TypeError
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError("run.json cannot be read, so the run cannot be resumed", path=self.run_file) from error
-        if data is not None and data != json.loads(json.dumps(held["data"])):
+        if other := _other_data(data, held["data"]):
+            names = " and ".join(data_names.get(name, name) for name in other)
             raise ConfigError(
-                "cannot resume: the data files are not those the run began with",
+                f"cannot resume: the data of {names} are not those the run began with",
                 hint="Put them back, or start a new run with another --out.",
                 path=self.run_file,
             )
-        now = json.loads(json.dumps(held["settings"]))
-        for field, old, new in _differences(before, now):
-            if field not in machine_fields and field.split(".")[0] not in machine_fields:
-                raise ConfigError(
-                    f"cannot resume: {field} was {old!r} and is now {new!r}",
-                    hint="Resume with the settings of the run, or start a new one with another --out.",
-                    path=self.run_file,
-                )
+        known = {name: value for name, value in held.get("architecture", {}).items() if name in (architecture or {})}
+        found = _differences({name: architecture[name] for name in known} if architecture else {}, known, "config")
+        for field, old, new in [*_differences(before, held["settings"]), *found]:
+            if field in free_fields or field.split(".")[0] in free_fields or (known and _names_one(field, old, new)):
+                continue
+            raise ConfigError(
+                f"cannot resume: {field} was {old!r} and is now {new!r}",
+                hint="Resume with the settings of the run, or start a new one with another --out.",
+                path=self.run_file,
+            )
 
     @property
     def metrics(self) -> Path:
@@ -145,6 +155,24 @@ def was_begun_by(path: str | Path, launch: str | None) -> bool:
     except (OSError, ValueError):
         return False
     return launch is not None and isinstance(run, dict) and run.get("launch") == launch
+
+
+def _other_data(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[str]:
+    """Return the splits that differ; where the run kept nothing, none does."""
+    if before is None:
+        return []
+    return [
+        name for name in sorted(before.keys() | now.keys()) if _identity(before.get(name)) != _identity(now.get(name))
+    ]
+
+
+def _identity(split: Any) -> Any:
+    return split["fingerprint"] if isinstance(split, dict) and "fingerprint" in split else split
+
+
+def _names_one(field: str, old: Any, new: Any) -> bool:
+    """Whether two names are of random weights, whose architecture says all there is to know."""
+    return field == "model" and all(str(name).startswith("random:") for name in (old, new))
 
 
 def _differences(before: Any, now: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:

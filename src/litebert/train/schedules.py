@@ -71,4 +71,4 @@ def scaled_learning_rate(batch_size: int, *, base_rate: float = 0.00176, base_ba
 
 def scaled_steps(batch_size: int, *, base_steps: int = 125_000, base_batch: int = 4096) -> int:
     """Return the steps that see as many sequences as the paper's run does with its batch of 4096."""
-    return math.ceil(base_steps * base_batch / batch_size)
+    return -(-base_steps * base_batch // batch_size)

@@ -33,10 +33,14 @@ _Rows = Sequence[Mapping[str, Any]]
 
 _TRAIN_CURVES = {
     "loss": ("Training loss", "loss"),
+    "loss/mlm": ("Training loss: masked words", "loss"),
+    "loss/sop": ("Training loss: sentence order", "loss"),
     "learning_rate": ("Learning rate", "learning rate"),
     "gradient_norm": ("Gradient norm before clipping", "norm"),
     "examples_per_second": ("Speed", "examples per second"),
     "tokens_per_second": ("Speed in tokens", "tokens per second"),
+    "mfu": ("Model FLOP utilisation", "share of the measured peak"),
+    "masked_rate": ("Masked positions", "share of the tokens"),
 }
 
 

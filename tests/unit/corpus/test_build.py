@@ -8,16 +8,19 @@ import json
 import os
 import random
 import signal
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from litebert.corpus.building import stages
+from litebert.corpus.building import stages, unit_documents
 from litebert.corpus.building.build import build
 from litebert.corpus.building.engines import LocalEngine
 from litebert.corpus.building.plan import estimate, prepare
 from litebert.corpus.duplicates import parts
+from litebert.corpus.reading.documents import Span
+from litebert.corpus.reading.inputs import list_inputs
 from litebert.corpus.settings import CorpusSettings
 from litebert.corpus.shards import Corpus
 from litebert.errors import ConfigError, DataError, Interrupted, MachineError, RunError, UsageError
@@ -318,6 +321,76 @@ def test_half_written_files_of_a_killed_worker_do_no_harm(tmp_path, sources, tok
             made(sources, out, tokenizer, UNITS, resume=True)
     made(sources, out, tokenizer, UNITS, resume=True)
     assert contents(out) == whole[0]
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    """Files of one unit, the second damaged at its end: rows that are dropped and rows that are no documents among them."""
+    folder, texts, draw = tmp_path_factory.mktemp("packed"), documents(90, seed=7), random.Random(1)
+    rows = [json.dumps({"text": text if draw.random() < 0.8 else "Too short."}) for text in texts]
+    rows[20] = rows[70] = "no row"
+    for name, some, end in (("a", rows[:30], None), ("b", rows[30:], -60)):
+        data = gzip.compress("\n".join(some).encode(), mtime=0)
+        (folder / f"{name}.jsonl.gz").write_bytes(data[:end])
+    return [str(folder)]
+
+
+SMALL_PARTS = "shards.unit_bytes=9000"
+
+
+def test_a_packed_file_is_taken_up_where_its_last_part_ended(tmp_path, packed, tokenizer, monkeypatch):
+    """Interrupted in any of its parts: nothing is cleaned twice but what the broken part held, and no byte or figure differs."""
+    cleaned, right = [], unit_documents.Cleaner.__call__
+    monkeypatch.setattr(
+        unit_documents.Cleaner, "__call__", lambda self, text: (cleaned.append(text), right(self, text))[1]
+    )
+    whole = made(packed, tmp_path / "whole", tokenizer, SMALL_PARTS)
+    once = list(cleaned)
+    parts_made = len({shard["name"] for shard in whole.manifest["shards"]})
+    most = 15 + 9000 // min(len(text) for text in once if len(text) > 50)  # of a part, and those dropped among them
+    assert len(prepare(packed, settings(SMALL_PARTS), tokenizer).units) == 1
+    assert parts_made > 4
+    for stop in range(parts_made):
+        out, written = tmp_path / str(stop), []
+        cleaned.clear()
+
+        def dies_then(*arguments, stop=stop, written=written, right=stages.write_part_keys):
+            written.append(arguments)
+            if len(written) == stop + 1:
+                raise KeyboardInterrupt
+            return right(*arguments)
+
+        with monkeypatch.context() as patch, pytest.raises(Interrupted):
+            patch.setattr(stages, "write_part_keys", dies_then)
+            made(packed, out, tokenizer, SMALL_PARTS)
+        before = len(cleaned)
+        made(packed, out, tokenizer, SMALL_PARTS, resume=True)
+        after = len(cleaned) - before
+        assert cleaned[:before] == once[:before] and cleaned[before:] == once[len(once) - after :]
+        assert 0 < before + after - len(once) <= most
+        assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_memory_does_not_grow_with_the_documents_of_a_packed_file(tmp_path):
+    """Four bytes a document would be half a gigabyte in a file of 100 GB."""
+    texts, peaks = documents(50, lines=2), {}
+    for rows in (100, 4_000, 24_000):  # the first imports what is needed
+        path = tmp_path / f"{rows}.jsonl.gz"
+        with gzip.open(path, "wt", compresslevel=1) as stream:
+            stream.writelines(json.dumps({"text": texts[i % 50]}) + "\n" for i in range(rows))
+        folder = tmp_path / str(rows)
+        (folder / "units").mkdir(parents=True)
+        (folder / stages.PLAN).write_text("{}")
+        changes = ("cleaning=false", "dedup.near=false", "dedup.exact=false", "shards.unit_bytes=65536")
+        ((file,),) = [list_inputs([str(path)])]
+        job = stages.UnitJob(folder, 0, ((0, Span(file, 0, None)),), settings(*changes))
+        tracemalloc.start()
+        record = stages.read_unit(job)
+        peaks[rows] = tracemalloc.get_traced_memory()[1] - 1000 * len(record["parts"])  # the record names each part
+        tracemalloc.stop()
+        assert record["tally"]["counters"]["read"]["documents"] == rows
+        assert record["tally"]["histograms"]["read_characters"][1] == sum(len(texts[i % 50]) for i in range(rows))
+    assert peaks[24_000] - peaks[4_000] < 4 * 20_000, peaks
 
 
 def test_interrupted_between_shards_and_manifest(tmp_path, sources, tokenizer, whole, monkeypatch):

@@ -76,15 +76,62 @@ def test_ids_are_as_wide_as_the_vocabulary_needs(tmp_path):
         narrow.add([[70_000]])
 
 
-@pytest.mark.parametrize("part", ["tokens", "sentences", "documents"])
-def test_one_flipped_bit_is_found(folder, part):
-    path = folder / f"shard-00001-000.{part}.npy"
+def flip(path, place, bit=1):
     data = bytearray(path.read_bytes())
-    data[-1] ^= 1
+    data[place] ^= bit
     path.write_bytes(data)
+
+
+@pytest.mark.parametrize("part", ["tokens", "sentences", "documents"])
+@pytest.mark.parametrize("place", ["first", "middle", "last"])
+def test_one_flipped_bit_of_the_data_is_found(folder, part, place):
+    path = folder / f"shard-00001-000.{part}.npy"
+    size, numbers = path.stat().st_size, np.load(path).nbytes
+    flip(path, {"first": size - numbers, "middle": size - numbers // 2, "last": size - 1}[place])
     with pytest.raises(DataError, match=f"{path.name} is not what was written") as caught:
-        list(Corpus(folder).verify())
+        Corpus(folder).verify()
     assert caught.value.path == str(path)
+
+
+def test_every_flipped_bit_of_a_shard_is_found(folder):
+    """Where the file says what it holds too: refused when it is opened, or by its hash; never another kind of error."""
+    path = folder / "shard-00000-000.sentences.npy"
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        flip(path, place, 1 << place % 8)
+        with pytest.raises(DataError) as caught:
+            Corpus(folder).verify()
+        assert caught.value.path == str(path)
+        path.write_bytes(whole)
+    Corpus(folder).verify()
+
+
+def test_every_flipped_bit_of_the_manifest_is_found_or_changes_nothing(folder):
+    """Without a hash of its own, a number of pieces or the name of an input could change unseen."""
+    path, expected = folder / "manifest.json", Corpus(folder).manifest
+    whole, unseen = path.read_bytes(), 0
+    for place in range(len(whole)):
+        flip(path, place, 1 << place % 8)
+        try:
+            corpus = Corpus(folder)
+            corpus.verify()
+        except DataError as error:
+            assert error.path is not None and error.hint
+        else:
+            unseen += 1
+            assert {k: v for k, v in corpus.manifest.items() if k in expected and k != "sha256"} == {
+                k: v for k, v in expected.items() if k != "sha256"
+            }
+        path.write_bytes(whole)
+    assert unseen <= len("sha256"), "only in the name of the hash"
+
+
+def test_a_corpus_of_an_earlier_build_has_no_hash_of_its_manifest(folder):
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["sha256"]
+    path.write_text(json.dumps(manifest))
+    assert len(Corpus(folder).verify()) == 6
 
 
 @pytest.mark.parametrize("keep", [0, 40, -2])
@@ -114,6 +161,11 @@ def test_files_of_two_corpora_are_told_apart(folder):
         lambda m: m.pop("tokenizer"),
         lambda m: m.update(version=99),
         lambda m: m.update(format="other"),
+        lambda m: m["tokenizer"].update(vocab_size="many"),
+        lambda m: m["shards"][0].pop("tokens"),
+        lambda m: m["shards"][0].update(more=1),
+        lambda m: m["shards"][1]["sha256"].pop("tokens"),
+        lambda m: m["shards"][1].update(documents=None),
     ],
 )
 def test_a_damaged_manifest_is_refused(folder, change):

@@ -408,3 +408,48 @@ def test_packing_fills_the_rows(mixed):
     assert fill[True] > 0.93
     assert fill[False] < 0.85
     assert np.array_equal(*(pack_rows(sizes, LENGTH, pack=True)[0] for _ in range(2)))
+
+
+def packed_one_by_one(sizes, length):
+    """The rule itself: the longest sequence left, and as many of the shortest as fit, those of one size in the order they came."""
+    left = sorted(range(len(sizes)), key=lambda i: (sizes[i], i))
+    rows = []
+    while left:
+        row = [left.pop()]
+        free = length - sizes[row[0]]
+        while left and sizes[left[0]] <= free:
+            free -= sizes[left[0]]
+            row.append(left.pop(0))
+        rows.append(row)
+    return [i for row in rows for i in row], np.cumsum([len(row) for row in rows]).tolist()
+
+
+def test_packing_in_bulk_is_packing_one_by_one():
+    """Few sizes and many, mostly short and mostly long, rows that mix sizes, one sequence of each: row for row the same."""
+    rng = np.random.default_rng(11)
+    for _ in range(1500):
+        length = int(rng.integers(2, 70))
+        low, high = np.sort(rng.integers(1, length + 1, 2))
+        sizes = rng.integers(low, high + 1, rng.integers(1, 120))
+        sizes = np.where(rng.random(sizes.size) < rng.choice([0, 0.3, 0.9]), rng.integers(1, length + 1), sizes)
+        members, ends = pack_rows(sizes.astype(np.int64), length, pack=True)
+        assert members.dtype == ends.dtype == np.int64
+        assert (members.tolist(), ends.tolist()) == packed_one_by_one(sizes.tolist(), length)
+
+
+def test_packing_long_rows_is_packing_one_by_one():
+    """More positions than 16 bits number, where the sizes are sorted another way."""
+    sizes = np.random.default_rng(3).integers(1, 70_001, 400)
+    members, ends = pack_rows(sizes, 70_000, pack=True)
+    assert (members.tolist(), ends.tolist()) == packed_one_by_one(sizes.tolist(), 70_000)
+
+
+def test_packing_does_not_look_at_every_sequence():
+    """A hundred thousand times as many sequences take as many turns of the loop, or every GPU would wait for the plan of an epoch."""
+    turns = []
+    for times in (1, 100_000):
+        left = [0, 0, 0, *([times] * 30)]
+        rows, beside = module._alike(left, 32)
+        assert rows.sum() + (rows * beside).sum() == 30 * times
+        turns.append(rows.size)
+    assert turns[1] <= 2 * 30

@@ -13,7 +13,7 @@ from litebert.pretrain.objective import PretrainingObjective, encoded
 from litebert.pretrain.rows import IGNORED
 from litebert.pretrain.settings import CurriculumSettings
 from litebert.pretrain.stream import RowStream
-from litebert.train.loop import Trainer
+from litebert.train.loop import EvaluationResult, Trainer
 from litebert.train.settings import TrainingSettings
 from litebert.train.tracking import Tracker
 
@@ -195,6 +195,47 @@ def test_importance_of_the_sentence_loss(corpus, tmp_path, weight):
     torch.testing.assert_close(gradients["sentence_order.weight"], weight * alone["sentence_order.weight"])
     assert figures["loss/sop"] == pytest.approx(plain["loss/sop"])
     assert objective(weight=weight).importance("mlm", 0) == 1.0
+
+
+# --- Figures and rate -----------------------------------------------------------------------------------------------------
+
+
+def test_the_realised_share_of_masked_positions_is_in_the_row(corpus, tmp_path):
+    """D9: what is really predicted, of the real tokens of all micro-batches; padding is none, and a limit takes away."""
+    for name, more in (("plain", {}), ("limited", {"max_predictions": 1})):
+        batch = rows(corpus, mask_rate=0.3, final_mask_rate=None, **more)
+        _, figures = after_a_step(tmp_path / name, split(batch, 8))
+        predicted, tokens = int((batch["labels"] != IGNORED).sum()), int((batch["sequence_ids"] > 0).sum())
+        assert figures["masked_rate"] == pytest.approx(predicted / tokens, abs=1e-4)
+        assert tokens < batch["input_ids"].numel()
+        assert (0.27 < figures["masked_rate"] < 0.33) == (name == "plain")
+
+
+def test_the_rate_follows_the_batch(corpus, tmp_path):
+    """The factor is on top of the schedule, and in what is logged."""
+    aim = PretrainingObjective(
+        ExampleSettings(), CurriculumSettings(), lambda step: 1.0, rate=lambda step: 0.5 if step < 2 else 1.0
+    )
+    tracker = Tracker(tmp_path, seed=0, tensorboard=False, progress=False)
+    training = TrainingSettings(
+        steps=4, learning_rate=1e-3, precision="fp32", warmup_steps=0, schedule="constant", log_every=1
+    )
+    Trainer(network(), training, Cut([rows(corpus)]), aim, tracker=tracker, folder=tmp_path / "checkpoints").run()
+    rates = [row["learning_rate"] for row in tracker.metrics.rows() if row["event"] == "train"]
+    assert rates == [5e-4, 5e-4, 1e-3, 1e-3]
+
+
+def test_the_progress_line_has_the_held_out_figures_and_no_negated_loss(corpus, tmp_path):
+    lines = []
+    tracker = Tracker(tmp_path, seed=0, tensorboard=False, progress=False)
+    tracker.progress = lambda step, total, text: lines.append(text)
+    training = TrainingSettings(steps=3, learning_rate=1e-3, precision="fp32", evaluate_every=2, warmup_steps=1)
+    Trainer(
+        network(), training, Cut([rows(corpus)]), objective(), tracker=tracker, folder=tmp_path / "checkpoints", peak_tokens=1e9,
+        evaluate=lambda model: EvaluationResult({"mlm_loss": 4.2345, "mlm_accuracy": 0.31, "sop_accuracy": 0.8}, -4.2345),
+    ).run()  # fmt: skip
+    assert "held-out" not in lines[0] and "MFU" in lines[0] and "norm" in lines[0] and "tokens/s" in lines[0]
+    assert "held-out MLM loss 4.234, accuracy 0.310, SOP 0.800" in lines[2] and "-4.23" not in lines[2]
 
 
 # --- Depth ----------------------------------------------------------------------------------------------------------------

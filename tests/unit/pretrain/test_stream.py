@@ -1,6 +1,11 @@
 """The stream: a pure function of corpus, settings, seed and step, whoever makes it and in whatever order (checklist D12, D13)."""
 
+import json
+import os
 import pickle
+import signal
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +16,7 @@ from litebert.errors import ConfigError, DataError
 from litebert.pretrain import stream as module
 from litebert.pretrain.batches import BatchPlan, PretrainingBatches
 from litebert.pretrain.examples import PRESETS, ExampleSettings, with_preset
+from litebert.pretrain.planning import RowCounts
 from litebert.pretrain.rows import IGNORED
 from litebert.pretrain.stream import RowStream
 from litebert.pretrain.unigram import unigram_entropy
@@ -38,8 +44,16 @@ def settings(preset="litebert", **changes):
     return ExampleSettings(**with_preset({"preset": preset, "length": LENGTH, "repeat_probability": 0.0, **changes}))
 
 
-def stream(corpus, seed=3, progress=None, window_tokens=2**28, **changes):
-    return RowStream(corpus, settings(**changes), seed=seed, progress=progress, window_tokens=window_tokens)
+def stream(corpus, seed=3, progress=None, window_tokens=2**28, counts=None, ahead=False, **changes):
+    return RowStream(
+        corpus,
+        settings(**changes),
+        seed=seed,
+        progress=progress,
+        window_tokens=window_tokens,
+        counts=counts,
+        ahead=ahead,
+    )
 
 
 def bytes_of(batches):
@@ -199,6 +213,171 @@ def test_two_epochs_differ_in_cuts_and_masks(corpus):
     other_step = made.block(1, 0, made.rows_in_epoch(0))
     assert np.array_equal(unmasked(other_step).shape, unmasked(first).shape)
     assert not np.array_equal(other_step.labels, first.labels), "the same rows at another step have other masks"
+
+
+# --- Where a window or an epoch ends --------------------------------------------------------------------------------------
+
+
+def watched(made):
+    """The windows that a stream plans, and whether in the thread that asks for rows."""
+    seen, right = [], made._planned
+
+    def planned(place):
+        seen.append((place, threading.current_thread() is threading.main_thread()))
+        return right(place)
+
+    made._planned, made._ahead = planned, module.Ahead(planned)
+    return seen
+
+
+def found(made, numbers):
+    """What the rows with these numbers hold, and how many windows were in memory at most."""
+    most, rows = 0, []
+    for number in numbers:
+        shard, members, chunks = made._find(number)
+        rows.append((shard, chunks.first[members].tolist(), chunks.last[members].tolist()))
+        most = max(most, len(made._windows) + (made._ahead._place is not None))
+    return rows, most
+
+
+def test_no_window_but_the_first_is_waited_for(corpus):
+    """Every shard a window of its own, three epochs: a plan is made once, in the background, before its first row is asked for."""
+    plain, made = stream(corpus, window_tokens=1), stream(corpus, window_tokens=1, ahead=True)
+    numbers = range(sum(plain.rows_in_epoch(e) for e in range(3)))
+    seen = watched(made)
+    rows, most = found(made, numbers)
+    assert rows == found(plain, numbers)[0]
+    epochs, waited = [place for place, _ in seen], [place for place, asked in seen if asked]
+    assert epochs == sorted(set(epochs)) and {(e, w) for e in range(3) for w in range(3)} <= set(epochs)
+    assert waited == [(0, 0)]
+    assert most == 2, "memory holds two windows, the one that is planned included"
+
+
+def test_an_epoch_ends_without_the_plan_of_the_next(corpus):
+    """Only its first window is needed."""
+    made = stream(corpus, window_tokens=1)
+    first = made.rows_in_epoch(0)
+    seen = watched(made)
+    made.block(0, first, 1)
+    assert [place for place, _ in seen] == [(1, 0)]
+
+
+def test_what_goes_wrong_in_the_background_is_raised_where_it_is_asked_for(corpus):
+    made = stream(corpus, window_tokens=1, ahead=True)
+    size = made._window((0, 0)).shard.size
+
+    def planned(place):
+        raise OSError("the disk is gone")
+
+    made._planned, made._ahead = planned, module.Ahead(planned)
+    found(made, range(size))  # those of the window that is there
+    with pytest.raises(OSError, match="the disk is gone"):
+        made._find(size)
+
+
+def test_rows_asked_for_out_of_order_are_the_same_with_plans_ahead(corpus):
+    plain, made = stream(corpus, window_tokens=1), stream(corpus, window_tokens=1, ahead=True)
+    numbers = np.random.default_rng(4).permutation(2 * plain.rows_in_epoch(0)).tolist()
+    assert found(made, numbers)[0] == found(plain, numbers)[0]
+
+
+def test_a_resumed_run_does_not_plan_what_it_has_passed(corpus, tmp_path):
+    file = tmp_path / "rows.json"
+    before = stream(corpus, window_tokens=1)
+    before.keep_counts(file, writes=True)
+    number = sum(before.rows_in_epoch(e) for e in range(3)) + 2
+    expected = before.block(9, number, 4)
+    resumed = stream(corpus, window_tokens=1)
+    seen = watched(resumed)
+    resumed.keep_counts(file, writes=True)
+    assert resumed.rows_in_epoch(0) == before.rows_in_epoch(0)
+    again = resumed.block(9, number, 4)
+    assert [place for place, _ in seen] == [(3, 0)]
+    assert all(np.array_equal(a, b) for a, b in zip(vars(again).values(), vars(expected).values(), strict=True))
+
+
+def one_more(text):
+    """A count of the file, changed."""
+    data = json.loads(text)
+    data["rows"][0][2] += 1
+    return json.dumps(data)
+
+
+@pytest.mark.parametrize(
+    ("change", "options"),
+    [
+        (lambda text: text[: len(text) // 2], {}),
+        (one_more, {}),
+        (lambda text: "[]", {}),
+        (lambda text: text, {"seed": 4}),
+        (lambda text: text, {"window_tokens": 2**28}),
+        (lambda text: text, {"pack": False}),
+        (lambda text: text, {"short_probability": 0.9}),
+    ],
+    ids=["half", "flipped", "other", "seed", "windows", "pack", "rules"],
+)
+def test_counts_that_are_damaged_or_of_other_rows_are_not_believed(corpus, tmp_path, change, options):
+    file = tmp_path / "rows.json"
+    before = stream(corpus, window_tokens=1)
+    before.keep_counts(file, writes=True)
+    number = before.rows_in_epoch(0) + before.rows_in_epoch(1)
+    text = file.read_text()
+    file.write_text(change(text))
+    assert change(text) != text or options
+    options = {"window_tokens": 1, **options}
+    made = stream(corpus, **options)
+    made.keep_counts(file, writes=False)
+    assert found(made, [0, number])[0] == found(stream(corpus, **options), [0, number])[0]
+
+
+def test_only_one_process_writes_the_counts_and_none_has_to(corpus, tmp_path):
+    quiet = stream(corpus)
+    quiet.keep_counts(tmp_path / "rows.json", writes=False)
+    assert quiet.rows_in_epoch(1) and not list(tmp_path.iterdir())
+    (tmp_path / "file").write_text("")
+    refused = stream(corpus)
+    refused.keep_counts(tmp_path / "file" / "rows.json", writes=True)
+    assert refused.rows_in_epoch(1) == quiet.rows_in_epoch(1)
+
+
+def test_writers_add_to_what_others_have_learnt(tmp_path):
+    file = tmp_path / "rows.json"
+    first, second = RowCounts(), RowCounts()
+    for counts, place in ((first, (0, 0)), (second, (0, 1))):
+        counts.keep_in(file, "key", writes=True)
+        counts.add(place, 10 + place[1])
+    first.save()
+    second.save()
+    assert json.loads(file.read_text())["rows"] == [[0, 0, 10], [0, 1, 11]]
+
+
+def test_streams_of_one_run_share_what_they_know(corpus):
+    counts = RowCounts()
+    size = stream(corpus, window_tokens=1, counts=counts).rows_in_epoch(0)
+    other = stream(corpus, window_tokens=1, counts=counts)
+    seen = watched(other)
+    assert other.rows_in_epoch(0) == size and not seen
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="signals of POSIX")
+def test_loader_workers_leave_it_to_the_trainer_to_stop(corpus):
+    """torchrun and Ctrl-C signal the whole group; the step that is under way still needs its rows."""
+    ours, theirs = (PretrainingBatches(stream(corpus), PLAN, workers=n) for n in (0, 2))
+    assert bytes_of(theirs.micro_batches(0)) == bytes_of(ours.micro_batches(0))
+    assert bytes_of(theirs.micro_batches(1)) == bytes_of(ours.micro_batches(1))  # both workers are at work
+    for worker in theirs._iterator._workers:
+        os.kill(worker.pid, signal.SIGTERM)
+        os.kill(worker.pid, signal.SIGINT)
+    time.sleep(0.2)
+    assert all(worker.is_alive() for worker in theirs._iterator._workers)
+    for step in range(2, 14):  # more than are made ahead
+        assert bytes_of(theirs.micro_batches(step)) == bytes_of(ours.micro_batches(step))
+    assert not theirs._steps.stream._windows, "the process that trains holds no plans of rows that others make"
+    workers = theirs._iterator._workers
+    theirs._iterator = None
+    for worker in workers:
+        worker.join(20)
+        assert not worker.is_alive()
 
 
 # --- Objectives -----------------------------------------------------------------------------------------------------------

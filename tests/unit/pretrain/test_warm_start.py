@@ -76,9 +76,54 @@ def test_untrained_positions_are_filled_from_trained_ones(small):
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [{"hidden_size": 18}, {"hidden_size": 24, "num_attention_heads": 3}, {"hidden_size": 6}, {"intermediate_size": 40}],
+    ("changes", "said"),
+    [
+        ({"hidden_size": 18}, "whole factor"),
+        ({"hidden_size": 24, "num_attention_heads": 3}, "whole factor"),
+        ({"hidden_size": 6}, "whole factor"),
+        ({"intermediate_size": 40}, "whole factor"),
+        ({"hidden_size": "wide"}, "hidden_size must be a positive integer"),
+        ({"vocab_size": 100}, "config.vocab_size"),
+        ({"embedding_size": 16}, "config.embedding_size"),
+        ({"num_hidden_groups": 2}, "config.num_hidden_groups"),
+        ({"inner_group_num": 1}, "config.inner_group_num"),
+        ({"type_vocab_size": 3}, "config.type_vocab_size"),
+        ({"max_position_embeddings": 8}, "config.max_position_embeddings"),
+        ({"sharing": "none"}, "config.num_hidden_groups"),
+    ],
 )
-def test_other_growth_is_refused(small, changes):
-    with pytest.raises(ConfigError, match="whole factor"):
+def test_other_growth_is_refused(small, changes, said):
+    """Each would leave tensors of the encoder at random values, or trained ones without a place."""
+    with pytest.raises(ConfigError, match=said):
         grown(small[1], changes)
+
+
+def test_fields_that_shape_nothing_may_change(small):
+    changes = {"hidden_dropout_prob": 0.2, "hidden_act": "relu", "num_hidden_layers": 1, "vocab_size": 90}
+    after = grown(small[1], changes)
+    assert {name: getattr(after.config, name) for name in changes} == changes
+    assert after.tensors == small[1].tensors
+
+
+def test_depth_of_unshared_weights_is_fixed(tmp_path):
+    """Every application has weights of its own: there are none for another one."""
+    AlbertForPreTraining(CONFIG.replace(sharing="none")).save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match=r"config\.num_hidden_layers .* from 3 to 5"):
+        grown(read_source(tmp_path), {"num_hidden_layers": 5})
+
+
+def test_width_without_a_projection_is_fixed(tmp_path):
+    """The embeddings are as wide as the block, and do not grow."""
+    AlbertForPreTraining(CONFIG.replace(embedding_size=12)).save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match=r"config\.hidden_size .* from 12 to 24"):
+        grown(read_source(tmp_path), {"hidden_size": 24})
+
+
+def test_a_projection_that_becomes_square_is_kept(tmp_path):
+    torch.manual_seed(0)
+    model = AlbertForPreTraining(CONFIG.replace(embedding_size=24)).eval()
+    model.save_pretrained(tmp_path)
+    wide = AlbertForPreTraining.from_source(grown(read_source(tmp_path), {"hidden_size": 24}))
+    assert wide.config.embedding_size == wide.config.hidden_size == 24
+    for ours, theirs in zip(logits(model), logits(wide), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=1e-4)

@@ -133,6 +133,18 @@ def test_a_full_report_has_all_sections_and_is_well_formed() -> None:
         assert text in parsed.text
 
 
+def test_a_pretraining_run_shows_utilisation_and_the_parts_of_its_loss() -> None:
+    rows = [
+        {"event": "train", "seed": 0, "step": step, "loss": 9.0, "loss/mlm": 8.3, "mfu": 0.4, "masked_rate": 0.15}
+        | ({"loss/sop": 0.7} if step > 2 else {})
+        for step in range(1, 6)
+    ]
+    parsed = Page(build(metrics=rows, evaluation=None, seeds=[]).render())
+    for title in ("masked words", "sentence order", "Model FLOP utilisation", "Masked positions"):
+        assert title in parsed.text
+    assert parsed.tags["svg"] == 5
+
+
 def test_an_empty_run_makes_a_page() -> None:
     report = build(facts={}, metrics=[], evaluation=None, seeds=[], warnings=[], usage="")
     assert headings(report) == []

@@ -277,6 +277,16 @@ def test_second_interrupt_stops_at_once(tmp_path):
         t.run()
 
 
+def test_a_second_sigterm_is_the_same_wish(tmp_path):
+    """A scheduler tells every process of a job, and torchrun its own once more."""
+    t = trainer(tmp_path)
+    step = t._step
+    t._step = lambda: [step(), *(os.kill(os.getpid(), signal.SIGTERM) for _ in range(2))][0]
+    with pytest.raises(Interrupted, match="at step 1 of"):
+        t.run()
+    assert [p.name for p in (tmp_path / "checkpoints").glob("step-*")] == ["step-00000001.pt"]
+
+
 def test_early_stopping_keeps_the_best(tmp_path):
     scores = iter([0.1, 0.9, 0.8, 0.7, 0.6])
     kept = []

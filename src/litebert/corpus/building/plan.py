@@ -11,8 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from litebert.corpus.building.stages import as_it_is
 from litebert.corpus.building.token_stage import sentences_of
+from litebert.corpus.building.unit_documents import as_it_is
 from litebert.corpus.cleaning.clean import Cleaner
 from litebert.corpus.duplicates.fingerprints import Signer, signature_algorithm, words_hash, words_of
 from litebert.corpus.reading.documents import Span

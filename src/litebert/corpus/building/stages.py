@@ -2,14 +2,14 @@
 
 ``read_unit`` reads, cleans and fingerprints; ``link_range`` compares documents across parts; ``hash_file`` identifies an input;
 ``token_stage`` has the last one, which makes shards. Each writes its record last and in one step: a job whose record exists need
-not run again, and one that runs again writes the same bytes.
+not run again, and one that runs again writes the same bytes. A unit of many parts, as a large packed file is, also has a record for
+each part, and goes on after the last of them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
@@ -20,13 +20,12 @@ import numpy as np
 
 from litebert import files
 from litebert.corpus.building.folder import PLAN
-from litebert.corpus.building.tally import Samples, Tally
-from litebert.corpus.cleaning.clean import Cleaned, Cleaner
+from litebert.corpus.building.unit_documents import UnitDocuments
 from litebert.corpus.duplicates.clusters import KeyRange, Links, links_in_range, write_part_keys
 from litebert.corpus.duplicates.fingerprints import U64, Signer, words_hash, words_of
 from litebert.corpus.duplicates.parts import Part, TextWriter, array_file, text_file, write_array
 from litebert.corpus.reading.inputs import InputFile, open_stream
-from litebert.corpus.reading.readers import Span, read_documents
+from litebert.corpus.reading.readers import Span
 from litebert.corpus.settings import CorpusSettings
 from litebert.errors import RunError
 
@@ -57,6 +56,10 @@ class UnitJob:
     def record(self) -> Path:
         """The file that says it is done."""
         return self.folder / "units" / f"{self.number:05d}.json"
+
+    def part_record(self, part: int) -> Path:
+        """Return the file that says that a part is done, and others follow."""
+        return self.folder / "units" / f"{self.number:05d}-{part:03d}.json"
 
 
 @dataclass(frozen=True)
@@ -112,52 +115,31 @@ def read_unit(job: UnitJob) -> dict[str, Any]:
         Its record: ``parts``, ``tally`` and ``samples`` of what was dropped.
     """
     check_visible(job.folder)
-    tally = Tally()
-    report = job.settings.report
-    samples = Samples(report.samples, report.sample_characters, job.settings.seed)
-    documents = _cleaned(job, tally, samples)
+    documents = UnitDocuments(job.number, job.spans, job.settings)
+    parts = _finished_parts(job, documents)
     signer = Signer(job.settings.dedup) if job.settings.dedup.near else None
-    parts: list[dict[str, Any]] = []
-    while (first := next(documents, None)) is not None:
+    kept, state = iter(documents), None
+    while (first := next(kept, None)) is not None:
+        if state is not None:  # the unit goes on after that part
+            files.write_json(job.part_record(len(parts) - 1), state)
         name = f"{job.number:05d}-{len(parts):03d}"
-        parts.append(asdict(_write_part(job, name, chain([first], documents), signer)))
-    record = {"parts": parts, "tally": tally.dump(), "samples": samples.dump()}
+        parts.append(asdict(_write_part(job, name, chain([first], kept), signer)))
+        state = {"part": parts[-1], **documents.dump()}
+    record = {"parts": parts, "tally": documents.tally.dump(), "samples": documents.samples.dump()}
     files.write_json(job.record, record)
     return record
 
 
-def _cleaned(job: UnitJob, tally: Tally, samples: Samples) -> Iterator[tuple[str, int, int]]:
-    """Yield text, input file and number of the documents that stay."""
-    clean = Cleaner(job.settings.clean) if job.settings.cleaning else as_it_is
-    read, kept, dropped, changed = (tally.group(name) for name in ("read", "clean", "dropped", "changed"))
-    lengths = tally.histogram("read_characters")
-    number = 0
-    for file, span in job.spans:
-        figures, sizes, reading = tally.file(file), [], Counter[str]()
-        for document in read_documents(span, job.settings.read, reading):
-            number += 1
-            sizes.append(len(document.text))
-            cleaned = clean(document.text)
-            changed.update(cleaned.counters)
-            if cleaned.text is None:
-                reason = cleaned.reason or "empty"
-                dropped[reason] += 1
-                figures[f"dropped: {reason}"] += 1
-                samples.offer(reason, job.number, number, file, document.text)
-                continue
-            kept.update(documents=1, characters=len(cleaned.text))
-            figures["clean_documents"] += 1
-            figures["clean_characters"] += len(cleaned.text)
-            yield cleaned.text, file, number
-        lengths.add(sizes)
-        reading.update(documents=len(sizes), characters=sum(sizes))
-        read.update(reading)
-        figures.update(documents=len(sizes), characters=sum(sizes))
-
-
-def as_it_is(text: str) -> Cleaned:
-    """Leave a document alone."""
-    return Cleaned(text, None, {})
+def _finished_parts(job: UnitJob, documents: UnitDocuments) -> list[dict[str, Any]]:
+    """Return the parts that were finished before the work was interrupted, and let the documents go on after them."""
+    parts: list[dict[str, Any]] = []
+    state: dict[str, Any] | None = None
+    while (record := job.part_record(len(parts))).is_file():
+        state = json.loads(record.read_text(encoding="utf-8"))
+        parts.append(state["part"])
+    if state is not None:
+        documents.go_on_from(state)
+    return parts
 
 
 def _write_part(job: UnitJob, name: str, documents: Iterator[tuple[str, int, int]], signer: Signer | None) -> Part:
