@@ -29,6 +29,7 @@ from litebert.train.devices import choose_device
 from litebert.train.loop import Progress, Trainer
 from litebert.train.processes import Processes, joined, launch_name, starts_anew
 from litebert.train.run_folder import RunFolder, was_begun_by
+from litebert.train.settings import TrainingSettings
 from litebert.train.throughput import measured_peak, training_flops
 from litebert.train.tracking import MuteTracker, Tracker
 
@@ -131,9 +132,21 @@ def _trainer(
     return Trainer(
         model, s.training, batches, objective, tracker=tracker, folder=checkpoints,
         evaluate=held_out, seed=s.training.seed, device=device, hidden_size=config.hidden_size,
-        chance=unigram_entropy(prepared.corpus), rise=RISE, peak_tokens=processes.size * peak / flops, processes=processes,
+        chance=unigram_entropy(prepared.corpus), rise=RISE, patience=plateau_steps(s.training, batches.steps_per_epoch),
+        peak_tokens=processes.size * peak / flops, processes=processes,
         resume_hint=f"Everything up to here is saved. Add --resume to the same command to go on ({folder.path}).",
     )  # fmt: skip
+
+
+def plateau_steps(training: TrainingSettings, steps_per_epoch: int) -> int:
+    """Return the steps after which a loss that has not left the unigram entropy is told: a twelfth of the run after the warm-up.
+
+    Args:
+        training: Of the run.
+        steps_per_epoch: Of its data.
+    """
+    schedule = training.schedule_for(training.total_steps(steps_per_epoch))
+    return min(schedule.warmup_steps + schedule.total_steps // 12, 2000)
 
 
 def _held_out(prepared: Prepared, device: torch.device) -> HeldOut | None:

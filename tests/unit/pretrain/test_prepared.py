@@ -8,7 +8,9 @@ from safetensors.torch import load_file, save_file
 from litebert import AlbertConfig, AlbertForPreTraining, AlbertModel
 from litebert.errors import CheckpointError, ConfigError, DataError
 from litebert.pretrain.prepared import build_model, prepare
+from litebert.pretrain.run import plateau_steps
 from litebert.pretrain.settings import PretrainSettings, with_defaults
+from litebert.train.settings import TrainingSettings
 
 from .reference import sentence_lengths, toy_tokenizer, write_corpus
 
@@ -120,3 +122,15 @@ def test_the_streams_of_a_run_plan_ahead_and_know_alike(tmp_path, corpus, own):
     second._planned = None  # not to be called
     assert second.rows_in_epoch(0) == rows
     assert first._looks_ahead
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [
+        ({"steps": 1200, "warmup_steps": 100}, 200),
+        ({"steps": 125_000, "warmup_steps": 3125}, 2000),
+        ({"epochs": 2, "warmup_fraction": 0.1}, 36),
+    ],
+)
+def test_a_loss_that_stays_at_the_plateau_is_told_early(settings, steps):
+    assert plateau_steps(TrainingSettings(**settings), 100) == steps
