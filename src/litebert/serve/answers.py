@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import orjson
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse
 
 
-class Json(Response):
-    """An answer in JSON; NaN becomes null."""
+class Json(JSONResponse):
+    """An answer in JSON; NaN becomes null. FastAPI writes the schema of an answer into the document for this parent's children only."""
 
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
         """Return the bytes."""
-        return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
+        try:
+            return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
+        except TypeError:  # halves of surrogate pairs in what a client sent and is told again
+            return json.dumps(content, default=lambda one: one.tolist()).encode("ascii")
 
 
 def clean(text: str) -> str:

@@ -33,7 +33,9 @@ from litebert.serve.worker import TooLateError, WorkerLostError
 
 logger = logging.getLogger("litebert.serve")
 
-FAMILIES = ("health", "shared", "tei", "native")
+FAMILIES = (
+    "health", "shared", "tei", "root", "openai", "cohere", "vllm", "infinity", "kserve", "hugging_face", "native",
+)  # fmt: skip
 """Modules of ``routes``, the earlier before the later where paths meet."""
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from litebert.errors import DataError, UsageError
+from litebert.serve.amounts import check_amount
 from litebert.serve.models import Models, ServedModel
 from litebert.serve.settings import ServeSettings
 from litebert.serve.waiting import Lane, Request, WaitingLine
@@ -130,14 +131,14 @@ class Engine:
         self.worker.admit(sum(len(r.text) for r in records) // LETTERS_OF_A_TOKEN + 1)  # refusing must cost nothing
         loop = asyncio.get_running_loop()
         started = loop.time()
+        most = self.settings.max_request_tokens
+        await loop.run_in_executor(self._tokenisers, check_amount, model, task, records, options, most)
         tokens = await loop.run_in_executor(self._tokenisers, model.tokens_of, records)
         asked.tokenising += loop.time() - started
         asked.tokens += sum(tokens)
         asked.characters += sum(len(r.text) + len(r.pair or "") for r in records)
-        if sum(tokens) > self.settings.max_request_tokens:
-            raise TooLargeError(
-                f"the request has {sum(tokens)} tokens, more than {self.settings.max_request_tokens}", hint="Split it."
-            )
+        if sum(tokens) > most:
+            raise TooLargeError(f"the request has {sum(tokens)} tokens, more than {most}", hint="Split it.")
         answers: dict[int, Answer] = {}
         for paired in (False, True):  # a batch is of texts or of pairs
             places = [i for i, record in enumerate(records) if (record.pair is not None) == paired]

@@ -32,7 +32,8 @@ PUBLIC = frozenset(
     {"/", "/health", "/healthz", "/livez", "/readyz", "/startupz", "/ping", "/metrics", "/v2/health/live", "/v2/health/ready",
      "/infinity/health", "/favicon.ico"}
 )  # fmt: skip
-"""Paths that need no key."""
+"""Paths that need no key to be looked at."""
+_LOOKING = ("GET", "HEAD")
 PUBLIC_FOLDER = "/page/"
 
 _FORGOTTEN = frozenset({"", "application/x-www-form-urlencoded", "text/plain"})
@@ -79,7 +80,8 @@ class Guard:
 
     async def _serve(self, visit: _Visit, receive: Receive) -> None:
         path, headers = visit.path, visit.headers
-        if path not in PUBLIC and not path.startswith(PUBLIC_FOLDER) and not self.keys.allow(headers):
+        public = visit.scope["method"] in _LOOKING and (path in PUBLIC or path.startswith(PUBLIC_FOLDER))
+        if not public and not self.keys.allow(headers):
             raise RefusedError(WireError(401, "Unauthorized", "a key is needed", {"www-authenticate": "Bearer"}))
         body = await self._body(visit, receive)
         if visit.headers.get("content-type", "").split(";")[0] in _FORGOTTEN:

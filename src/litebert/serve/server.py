@@ -108,7 +108,7 @@ class PatientProtocol(HttpToolsProtocol):
 
 def _config(settings: ServeSettings, app: Any) -> uvicorn.Config:
     return uvicorn.Config(
-        app, http=PatientProtocol, ws="none", log_config=None, access_log=False, server_header=False, date_header=True, timeout_keep_alive=30,
+        app, http=PatientProtocol, ws="none", log_config=None, access_log=False, server_header=False, timeout_keep_alive=30,
         timeout_graceful_shutdown=max(1, round(settings.shutdown_timeout)), lifespan="on", h11_max_incomplete_event_size=65536,
     )  # fmt: skip
 

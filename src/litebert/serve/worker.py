@@ -131,7 +131,7 @@ class Worker:
             raise OverloadError(wait - self.most_wait)
 
     def expected_wait(self, tokens: int) -> float:
-        """Return the seconds until the work of a request of so many tokens is expected to be begun; 0 where nothing else is to be done."""
+        """Return the seconds until a request of so many tokens is expected to be begun; 0 where nothing else is to be done."""
         at = self._now.batch
         return (self.line.ahead_of(tokens) + (at.tokens if at is not None else 0)) / self.rate
 

@@ -45,8 +45,8 @@ async def metrics(request: Request) -> Response:
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-for _path in _ALIVE:
-    router.add_api_route(_path, live, methods=["GET", "HEAD"], include_in_schema=_path == "/livez")
-for _path in _READY:
-    router.add_api_route(_path, ready, methods=["GET", "HEAD"], include_in_schema=_path == "/readyz")
+for _path in (*_ALIVE, *_READY):
+    _check, _shown = (live if _path in _ALIVE else ready), _path in ("/livez", "/readyz")
+    router.add_api_route(_path, _check, methods=["GET"], include_in_schema=_shown)
+    router.add_api_route(_path, _check, methods=["HEAD"], include_in_schema=False)
 router.add_api_route("/metrics", metrics, methods=["GET"])

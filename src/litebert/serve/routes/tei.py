@@ -7,7 +7,8 @@ in windows unless ``truncate`` says otherwise: true cuts it, false refuses it.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -224,8 +225,7 @@ def raw_labels(model: ServedModel, answer: Answer) -> list[dict[str, Any]]:
         model: That answered.
         answer: A classification.
     """
-    kind = label_kind(model)
-    raw = {"multi": raw_score, "regression": float}.get(kind, lambda score: math.log(max(score, 1e-38)))
+    raw = _RAW.get(label_kind(model), float)
     return [{**one, "score": raw(one["score"])} for one in labels_of(answer)]
 
 
@@ -233,6 +233,9 @@ def raw_score(score: float) -> float:
     """Return the logit of a probability."""
     bounded = min(max(score, 1e-12), 1 - 1e-12)
     return math.log(bounded / (1 - bounded))
+
+
+_RAW: dict[str, Callable[[float], float]] = {"single": lambda score: math.log(max(score, 1e-38)), "multi": raw_score}
 
 
 def label_kind(model: ServedModel) -> str:
@@ -267,7 +270,7 @@ async def info(here: Here, model: str | None = None) -> Response:
         "served_model_name": found.name, "model_type": kinds.get(found.own, {"embedding": {"pooling": "mean"}}),
         "max_concurrent_requests": settings.max_queue_items, "max_input_length": found.max_length,
         "max_batch_tokens": settings.max_batch_tokens, "max_batch_requests": None, "max_client_batch_size": settings.most_items,
-        "auto_truncate": False, "tokenization_workers": 2, "version": _version(), "sha": None, "docker_label": None,
+        "auto_truncate": False, "tokenization_workers": 2, "version": version("litebert"), "sha": None, "docker_label": None,
         "payload_limit": settings.most_bytes, "max_request_tokens": settings.max_request_tokens,
         "task": found.own, "tasks": list(found.tasks),
         "models": {name: {"task": one.own, "tasks": list(one.tasks)} for name, one in here.models.items()},
@@ -276,9 +279,3 @@ async def info(here: Here, model: str | None = None) -> Response:
 
 _TYPES = {"fp32": "float32", "bf16": "bfloat16"}
 """Numbers, as TEI calls them."""
-
-
-def _version() -> str:
-    from litebert import __version__
-
-    return str(__version__)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from litebert.checkpoint.pretrained import AlbertForTokenClassification, Pretrained
-from litebert.errors import ConfigError, DataError, nearest
+from litebert.errors import ConfigError, DataError, UsageError, nearest
 from litebert.model.heads import IGNORED
 from litebert.tasks.base import Answer, Outputs, Score, Task
 from litebert.tasks.examples import Batch, Example, TextSettings, WindowCount, by_example
@@ -85,6 +85,7 @@ class NerTask(Task):
 
     Attributes:
         labels: Tags in the order of the outputs: O, then B and I of each type.
+        grouped: Whether words of one entity are put together; if not, each word is answered with its tag, O included.
     """
 
     name: ClassVar[str] = "ner"
@@ -92,6 +93,7 @@ class NerTask(Task):
     pipeline_tag: ClassVar[str] = "token-classification"
 
     labels: tuple[str, ...]
+    grouped: bool = True
 
     # --- Making and storing -------------------------------------------------------------------------------------------
 
@@ -231,6 +233,17 @@ class NerTask(Task):
 
     # --- Answers and scores -------------------------------------------------------------------------------------------
 
+    def for_call(self, options: Mapping[str, Any]) -> Self:
+        """Return the task for ``grouped=``.
+
+        Raises:
+            UsageError: Another option.
+        """
+        for name in options:
+            if name != "grouped":
+                raise UsageError(f"ner takes no option {name!r}", hint=nearest(name, ("grouped",)))
+        return replace(self, grouped=bool(options.get("grouped", True)))
+
     def answer(self, outputs: Outputs, examples: Sequence[Example]) -> list[Answer]:
         """Return the entities of each text."""
         return [self._entities(scores, example.detail)[0] for scores, example in zip(outputs, examples, strict=True)]
@@ -245,7 +258,7 @@ class NerTask(Task):
             tags.append(self.labels[best])
             sure.append(float(shares[best]) if shares is not None else 1.0)
         found = []
-        for first, last, kind in entities_of(tags):
+        for first, last, kind in entities_of(tags) if self.grouped else [(i, i + 1, tag) for i, tag in enumerate(tags)]:
             start, end = words.words[first][0], words.words[last - 1][1]
             found.append(Entity(kind, float(np.mean(sure[first:last])), words.text[start:end], start, end))
         return Entities(tuple(found)), tags

@@ -24,7 +24,7 @@ from litebert.checkpoint.pretrained import (
     Pretrained,
 )
 from litebert.checkpoint.source import Source
-from litebert.errors import ConfigError, DataError, nearest
+from litebert.errors import ConfigError, DataError, UsageError, nearest
 from litebert.model.conditional_span import BEAMS, span_loss
 from litebert.tasks.base import Answer, Outputs, Score, Task
 from litebert.tasks.examples import Batch, Example, TextSettings, WindowCount, by_example
@@ -229,6 +229,20 @@ class QaTask(Task):
     def _decoded(self, passage: Passage, scores: np.ndarray) -> tuple[list[Span], float]:
         """Return the best spans, and the score of no answer on their scale."""
         return best_spans(passage, scores, most=self.n_best, longest=self.longest_answer)
+
+    def for_call(self, options: Mapping[str, Any]) -> Self:
+        """Return the task for ``n_best=`` and ``longest_answer=``.
+
+        Raises:
+            UsageError: Another option, or a value that cannot be.
+        """
+        known = ("n_best", "longest_answer")
+        for name, value in options.items():
+            if name not in known:
+                raise UsageError(f"qa takes no option {name!r}", hint=nearest(name, known))
+            if not isinstance(value, int) or value < 1:
+                raise UsageError(f"{name}={value!r} must be a number from 1")
+        return replace(self, **options)
 
     def answer(self, outputs: Outputs, examples: Sequence[Example]) -> list[Answer]:
         """Return one answer per question."""

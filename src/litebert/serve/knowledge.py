@@ -1,0 +1,277 @@
+"""What is searched and answered from: indexes, and questions with known answers.
+
+The indexes share the models that are served: each takes the one it was made with, and is refused if there are models for vectors but
+not that one. Where no model for vectors is served, the index's own is loaded, and served beside the others.
+
+A follow-up ("and for a child?") says too little alone. It is read alone, and joined with the last question, or the last two, before it;
+the reading whose answer is surest wins. A joined reading resembles the earlier question whatever was added to it, so it counts only if
+it leads to another answer than the earlier question led to, or is nearer to it than the earlier question was. Confidence is calibrated
+for questions that stand alone: each further reading is a further chance to be wrong, with three readings at most of three times the
+index's ``unknown_rate``.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from litebert.errors import DataError, UsageError, nearest
+from litebert.search.description import Description, read_description
+from litebert.search.faq import Calibration
+from litebert.search.index import Hit, Index
+from litebert.search.location import open_store
+from litebert.serve.models import ServedModel, UnknownModelError, load_model, named
+from litebert.serve.settings import ServeSettings
+
+OWN = "litebert-small-en-embed"
+"""Embeds the questions of a file where no model is named."""
+REMEMBERED = 2
+"""Questions before a follow-up that it may be joined with."""
+
+
+class UnknownIndexError(UnknownModelError):
+    """No such index is served."""
+
+    code = "index"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A known question with its answer.
+
+    Attributes:
+        hit: The question, where it stands, and how near it is.
+        answer: Its answer.
+        confidence: How sure the answer is, 0 to 1.
+        known: Whether it is near enough to be given.
+    """
+
+    hit: Hit
+    answer: str
+    confidence: float
+    known: bool
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The other columns of its row."""
+        return {name: value for name, value in self.hit.metadata.items() if name != "answer"}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a question of a conversation was understood.
+
+    Attributes:
+        question: As it was asked of the index.
+        joined: How many earlier questions it was joined with.
+        found: What it leads to, best first.
+    """
+
+    question: str
+    joined: int
+    found: tuple[Found, ...]
+
+    @property
+    def known(self) -> bool:
+        """Whether there is an answer."""
+        return bool(self.found) and self.found[0].known
+
+
+@dataclass
+class Knowledge:
+    """Indexes by name.
+
+    Attributes:
+        indexes: In the order they were named, that of ``--faq`` first.
+        models: Name of the served model that each shares.
+        faq: Name of the one that questions are answered from; None where there is none.
+        places: Keeps what was built for this process.
+    """
+
+    indexes: Mapping[str, Index] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
+    faq: str | None = None
+    places: list[tempfile.TemporaryDirectory[str]] = field(default_factory=list)
+
+    def find(self, name: str | None) -> tuple[str, Index]:
+        """Return an index with its name; the only one, or the first that is not the FAQ, where none is named.
+
+        Raises:
+            UnknownIndexError: There is none.
+        """
+        if not self.indexes:
+            raise UnknownIndexError("no index is served", hint="Start the server with --index NAME=LOCATION.")
+        if name:
+            if name not in self.indexes:
+                raise UnknownIndexError(f"there is no index {name!r}", hint=nearest(name, self.indexes))
+            return name, self.indexes[name]
+        found = next((one for one in self.indexes if one != self.faq), next(iter(self.indexes)))
+        return found, self.indexes[found]
+
+    def answers_from(self, name: str | None) -> tuple[str, Index, Calibration]:
+        """Return the index that questions are answered from, with its name and what similarity means in it.
+
+        Raises:
+            UnknownIndexError: There is none.
+            UsageError: The one named holds texts.
+        """
+        if not name and self.faq is None:
+            raise UnknownIndexError("no questions and answers are served", hint="Start the server with --faq FILE.")
+        chosen, index = self.find(name or self.faq)
+        calibration = index.description.faq
+        if calibration is None:
+            raise UsageError(f"the index {chosen} holds texts, not questions with answers", hint="Search it instead.")
+        return chosen, index, calibration
+
+
+def answers(index: Index, questions: Sequence[str], top: int, condition: str | None = None) -> list[tuple[Found, ...]]:
+    """Return the nearest known questions of each question, best first, whether or not they are near enough.
+
+    Args:
+        index: Of questions and answers.
+        questions: Any number.
+        top: How many at most.
+        condition: On metadata.
+    """
+    calibration = cast(Calibration, index.description.faq)
+    rows = index.search(list(questions), top=top, mode="dense", filter=condition)
+    return [
+        tuple(
+            Found(hit, str(hit.metadata.get("answer", "")), sureness(calibration, hit.score), hit.score >= calibration.threshold)
+            for hit in hits
+        )
+        for hits in rows
+    ]  # fmt: skip
+
+
+def sureness(calibration: Calibration, similarity: float) -> float:
+    """Return how sure an answer is, no surer than so few questions can tell: beyond all N of them, it is wrong once in N + 1 times."""
+    found = calibration.confidence(similarity)
+    return found if calibration.slope is not None else min(found, calibration.questions / (calibration.questions + 1))
+
+
+def converse(index: Index, questions: Sequence[str], top: int) -> Reading:
+    """Answer the last question of a conversation; how is in the module's description.
+
+    Args:
+        index: Of questions and answers.
+        questions: At least one, the earliest first.
+        top: How many at most.
+    """
+    *before, last = questions
+    before = before[-REMEMBERED:]
+    joined = [" ".join([*before[-count:], last]) for count in range(1, len(before) + 1)]
+    found = answers(index, [last, *joined, *before[-1:]], top)
+    alone = Reading(last, 0, found[0])
+    earlier = found[-1][0] if before and found[-1] else None
+    readings = [alone]
+    for count, question in enumerate(joined, start=1):
+        reading = Reading(question, count, found[count])
+        if reading.known and _adds(reading.found[0], earlier):
+            readings.append(reading)
+    known = [reading for reading in readings if reading.known]
+    return max(known, key=lambda one: (one.found[0].confidence, one.found[0].hit.score)) if known else alone
+
+
+def _adds(found: Found, earlier: Found | None) -> bool:
+    """Return whether a joined reading says more than the earlier question said."""
+    return earlier is None or found.hit.id != earlier.hit.id or found.hit.score > earlier.hit.score
+
+
+# --- Loading --------------------------------------------------------------------------------------------------------------
+
+
+def open_knowledge(settings: ServeSettings, served: Iterable[ServedModel]) -> tuple[list[ServedModel], Knowledge]:
+    """Open what the settings name.
+
+    Args:
+        settings: Its indexes and its file of questions.
+        served: Models that are loaded.
+
+    Returns:
+        The models, with those that an index needs beside them, and the indexes.
+
+    Raises:
+        DataError: There is no index, or a file cannot be read.
+        MachineError: A package is missing, or no server answers.
+        UsageError: An index was made with another model than those that are served, or two have one name.
+    """
+    opening = _Opening(settings, list(served))
+    faq = None
+    if settings.faq is not None:
+        faq, location = named(settings.faq)
+        opening.take(faq, location, questions=True)
+    for spec in settings.indexes:
+        opening.take(*named(spec))
+    knowledge = Knowledge(opening.indexes, opening.shared, faq, opening.places)
+    if faq is not None:
+        knowledge.answers_from(faq)
+    elif len(answering := [name for name, one in opening.indexes.items() if one.description.faq is not None]) == 1:
+        knowledge.faq = answering[0]
+    return opening.models, knowledge
+
+
+class _Opening:
+    """Opens one index after the other."""
+
+    def __init__(self, settings: ServeSettings, models: list[ServedModel]) -> None:
+        self.settings, self.models = settings, models
+        self.indexes: dict[str, Index] = {}
+        self.shared: dict[str, str] = {}
+        self.places: list[tempfile.TemporaryDirectory[str]] = []
+
+    def take(self, name: str, location: str, *, questions: bool = False) -> None:
+        if name in self.indexes:
+            raise UsageError(f"two indexes are called {name!r}", hint="Name them: --index NAME=LOCATION.")
+        if questions and Path(location).is_file():
+            model = self._embedding(OWN)[0]
+            self.indexes[name] = self._built(location, model)
+        else:
+            description = read_description(open_store(location))
+            if description is None:
+                raise _nothing(location, questions=questions)
+            model = self._fitting(description)
+            self.indexes[name] = Index.open(location, embedder=embedder_of(model))
+        self.shared[name] = model.name
+
+    def _embedding(self, otherwise: str) -> list[ServedModel]:
+        """Return the models for vectors, those trained for it first; the one named is loaded where there is none."""
+        found = [model for model in self.models if "embed" in model.pipelines]
+        if not found:
+            found = [load_model(otherwise, self.settings.engine, self.settings.device)]
+            self.models += found
+        return sorted(found, key=lambda model: model.own != "embed")
+
+    def _fitting(self, description: Description) -> ServedModel:
+        """Return the model an index was made with, or the first, which the index will refuse."""
+        models = self._embedding(description.model)
+        return next((model for model in models if embedder_of(model).fingerprint == description.fingerprint), models[0])
+
+    def _built(self, path: str, model: ServedModel) -> Index:
+        """Make an index of a file of questions and answers, for as long as this process lives."""
+        from litebert.search.build import build_index
+        from litebert.search.models import token_offsets
+
+        place = tempfile.TemporaryDirectory(prefix="litebert-faq-")
+        self.places.append(place)
+        out, embedder = str(Path(place.name) / "index"), embedder_of(model)
+        build_index([path], out, embedder, token_offsets(model.tokenizer), model=model.reference, questions=True)
+        return Index.open(out, embedder=embedder)
+
+
+def _nothing(location: str, *, questions: bool) -> DataError:
+    if questions:
+        hint = "Give a table of questions and answers, or an index made with: litebert index MODEL FILE --faq --out DIR"
+        return DataError(f"there is no file and no index {location}", hint=hint, path=location)
+    hint = "Build one: litebert index MODEL INPUT... --out DIR"
+    return DataError(f"there is no index in {location}", hint=hint, path=location)
+
+
+def embedder_of(model: ServedModel) -> Any:
+    """Return what makes vectors with a served model."""
+    from litebert.inference.embedding import Embedder
+
+    return Embedder(model.pipelines["embed"])

@@ -1,0 +1,130 @@
+"""infinity's routes, under ``/infinity``: bodies as OpenAI's and vLLM's, answers that differ from theirs."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import Response
+from pydantic import Field
+
+from litebert.serve.answers import Json, clean
+from litebert.serve.context import Context, context, record
+from litebert.serve.engine import Engine
+from litebert.serve.models import ServedModel
+from litebert.serve.routes.openai import embedded, usage
+from litebert.serve.routes.shared import best_first, relevances
+from litebert.serve.routes.tei import Body, labels_of, raw_labels, raw_score
+
+router = APIRouter(tags=["infinity"], prefix="/infinity")
+
+Here = Annotated[Context, Depends(context)]
+NO_MODEL = "default/not-specified"
+"""What infinity's clients say when no model was named."""
+
+
+class EmbeddingsBody(Body):
+    """What ``/embeddings`` takes; ``dimensions`` 0 is all of them."""
+
+    input: str | list[str]
+    model: str | None = None
+    dimensions: Annotated[int, Field(ge=0)] | None = None
+    encoding_format: Literal["float", "base64"] = "float"
+    modality: Literal["text"] = "text"
+
+
+class RerankBody(Body):
+    """What ``/rerank`` takes."""
+
+    query: str
+    documents: list[str]
+    model: str | None = None
+    top_n: Annotated[int, Field(ge=1)] | None = None
+    return_documents: bool = False
+    raw_scores: bool = False
+
+
+class ClassifyBody(Body):
+    """What ``/classify`` takes."""
+
+    input: list[str]
+    model: str | None = None
+    raw_scores: bool = False
+
+
+@router.post("/embeddings")
+async def embeddings(body: EmbeddingsBody, here: Here) -> Response:
+    """Return the vector of each text."""
+    found = await embedded(here, body.input, _named(body.model), body.dimensions or None, body.encoding_format)
+    return Json({**found, **_stamp("embed")})
+
+
+@router.post("/rerank")
+async def rerank(body: RerankBody, here: Here) -> Response:
+    """Return documents by how well they answer a query, the best first; the documents are bare texts."""
+    model = here.models.find(_named(body.model), "rerank", "embed")
+    texts = [clean(text) for text in body.documents]
+    scores = await relevances(here, model, body.query, texts)
+    rows = [
+        {
+            "index": i, "relevance_score": raw_score(scores[i]) if body.raw_scores else scores[i],
+            **({"document": body.documents[i]} if body.return_documents else {}),
+        }
+        for i in best_first(scores)[: body.top_n]
+    ]  # fmt: skip
+    return Json({"object": "rerank", "results": rows, **_end(here, model, "rerank")})
+
+
+@router.post("/classify")
+async def classify(body: ClassifyBody, here: Here) -> Response:
+    """Return all labels of each text with their scores, the highest first."""
+    model = here.models.find(_named(body.model), "classify", "few-shot")
+    task, _ = model.asked("classify", "few-shot")
+    answers = await here.answer(model, task, [record(text) for text in body.input])
+    rows = [raw_labels(model, answer) if body.raw_scores else labels_of(answer) for answer in answers]
+    return Json({"object": "classify", "data": rows, **_end(here, model, "classify")})
+
+
+@router.get("/models")
+async def models(here: Here) -> Response:
+    """Return what is served, and how busy the server is."""
+    stats = _stats(here.engine)
+    rows = [
+        {
+            "id": model.name, "object": "model", "created": 0, "owned_by": "infinity", "backend": model.pipeline.settings.backend,
+            "capabilities": [_CAPABILITIES[task] for task in model.tasks if task in _CAPABILITIES], "stats": stats,
+        }
+        for model in here.models.values()
+    ]  # fmt: skip
+    return Json({"object": "list", "data": rows})
+
+
+@router.get("/health")
+async def health() -> Response:
+    """Tell the time; what is well is at ``/livez`` and ``/readyz``."""
+    return Json({"unix": time.time()})
+
+
+_CAPABILITIES = {"embed": "embed", "classify": "classify", "few-shot": "classify", "rerank": "rerank"}
+
+
+def _stats(engine: Engine) -> dict[str, Any]:
+    waiting = engine.line.items
+    return {
+        "queue_fraction": waiting / engine.settings.max_queue_items, "queue_absolute": waiting, "results_pending": waiting,
+        "batch_size": engine.settings.max_batch_tokens,
+    }  # fmt: skip
+
+
+def _named(model: str | None) -> str | None:
+    return None if model == NO_MODEL else model
+
+
+def _end(here: Context, model: ServedModel, kind: str) -> dict[str, Any]:
+    return {"model": model.name, "usage": usage(here), **_stamp(kind)}
+
+
+def _stamp(kind: str) -> dict[str, Any]:
+    return {"id": f"{kind}-{uuid.uuid4().hex}", "created": int(time.time())}

@@ -1,0 +1,161 @@
+"""What our own routes take, field by field; the OpenAPI document is made from these."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from litebert.tasks.coherence.task import CoherenceOptions
+
+Text = Annotated[str, Field(description="A text of any length.")]
+TopK = Annotated[int, Field(ge=1, le=100)]
+
+
+class Taken(BaseModel):
+    """Base of what is taken: a field that nobody knows is refused, so that a misspelt one is not passed over."""
+
+    model_config = ConfigDict(
+        extra="forbid", protected_namespaces=(), allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+    model: str | None = None
+    """Name of a model; the first that answers what is asked, if left out."""
+
+
+class Input(BaseModel):
+    """One input with its parts by name; which of them is needed is the task's matter."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    text: str | None = None
+    """The text; the first of a pair."""
+    text_pair: str | None = None
+    """The second of a pair."""
+    question: str | None = None
+    """For qa and choice, in place of ``text``."""
+    context: str | None = None
+    """For qa and choice, in place of ``text_pair``."""
+    query: str | None = None
+    """For rerank, in place of ``text``."""
+    passage: str | None = None
+    """For rerank, in place of ``text_pair``."""
+    options: list[str] | None = None
+    """For choice."""
+    sentences: list[str] | None = None
+    """For coherence and summarize, in place of ``text``: its sentences."""
+
+
+Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
+AnyInput = str | Pair | Input
+
+
+class AskBody(Taken):
+    """What ``ask`` takes."""
+
+    task: str | None = None
+    """One of the model's tasks; its own, if left out."""
+    inputs: list[AnyInput]
+    """Texts, pairs or objects."""
+    options: dict[str, Any] = {}
+    """Of the task; ``models`` tells which there are."""
+
+
+class ExplainBody(Taken):
+    """What ``explain`` takes."""
+
+    task: Literal["classify", "ner", "qa"] | None = None
+    """The model's own, if left out."""
+    input: AnyInput
+    """A text, a pair or an object."""
+    label: str | None = None
+    """For classify: the label to explain; the one that is answered, if left out."""
+    baseline: Literal["mask", "pad"] = "mask"
+    """What stands in place of the words where nothing is known."""
+    steps: Annotated[int, Field(ge=1, le=512)] | None = None
+    """Points at which the gradient is taken; as many as it needs, if left out."""
+
+
+class CoherenceBody(Taken):
+    """What ``coherence`` takes."""
+
+    mode: Literal["pair", "order", "drift"] = "pair"
+    """pair: are two texts in order; order: the best order of sentences; drift: where a text loses its thread."""
+    text: str | None = None
+    """The text; the first of a pair."""
+    text_pair: str | None = None
+    """pair: the second; a text alone is split in its middle."""
+    sentences: list[str] | None = None
+    """order and drift: the sentences, in place of ``text``."""
+    width: Annotated[int, Field(ge=1, le=100)] = CoherenceOptions().width
+    """drift: sentences on each side of a boundary."""
+    measure: Literal["words", "vectors", "order"] = CoherenceOptions().measure
+    """drift: words that both sides share, likeness of their vectors, or the sentence-order head's opinion."""
+    strictness: float = CoherenceOptions().strictness
+    """drift: a valley breaks that is so many standard deviations deeper than the mean of the depths."""
+
+
+class ChoiceBody(Taken):
+    """What ``choice`` takes."""
+
+    question: Text
+    options: Annotated[list[str], Field(min_length=2, max_length=64)]
+    """What to choose from."""
+    context: str | None = None
+    """What it is chosen by."""
+
+
+class SearchBody(BaseModel):
+    """What ``search`` takes."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    index: str | None = None
+    """Name of an index; the first, if left out."""
+    query: Text
+    top_k: TopK = 10
+    """Hits at most."""
+    mode: Literal["meaning", "words", "both"] = "both"
+    """By the cosine of vectors, by words (BM25), or both fused by rank."""
+    filter: str | None = None
+    """Condition on metadata: ``lang == "en" and year >= 1990``."""
+    rerank: bool | str = False
+    """Order the hits by a model for rerank that is served: true for the first, or its name."""
+    per_document: bool = False
+    """Only the best passage of each document."""
+
+
+class FaqBody(BaseModel):
+    """What ``faq`` takes."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    index: str | None = None
+    """Name of an index of questions and answers; that of ``--faq``, if left out."""
+    question: Text
+    top_k: TopK = 3
+    """Answers at most."""
+    filter: str | None = None
+    """Condition on metadata."""
+
+
+class Turn(BaseModel):
+    """One turn of a conversation."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    role: Literal["user", "assistant"]
+    text: Text
+
+
+class ChatBody(BaseModel):
+    """What ``chat`` takes: the server keeps nothing, so every request brings the turns so far."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    index: str | None = None
+    """Name of an index of questions and answers; that of ``--faq``, if left out."""
+    turns: Annotated[list[Turn], Field(min_length=1, max_length=200)]
+    """The earliest first; the last is the user's."""
+    top_k: TopK = 3
+    """Answers at most."""
