@@ -162,7 +162,9 @@ def address(tmp_path_factory):
         "question,answer\nWhen do you open?,At ten.\nWhere can I park?,Below the square.\nMay I bring a dog?,No.\n"
     )
     models = (GENERAL, VECTORS, "--faq", str(faq))
-    with serving(*models, "--log", "off", environment={"LITEBERT_API_KEY": "secret"}) as (_, found):
+    # it is killed, and leaves behind what it has in the folder for temporary files
+    environment = {"LITEBERT_API_KEY": "secret", "TMPDIR": str(faq.parent)}
+    with serving(*models, "--log", "off", environment=environment) as (_, found):
         yield found
 
 
