@@ -32,6 +32,8 @@ GLUE = {"cola": 4, "sst2": 1, "mrpc": 4, "stsb": 4, "rte": 4, "wnli": 4}
 """Epochs by task."""
 NLI = "snli"
 RATES = {"pretrained": "2e-4", "random": "3e-4"}
+HOPELESS = ("rte", "cola", "snli", "wnli")
+"""Tasks in which random weights hardly get away from chance: starting them again at half the rate, as the guardian does, is left out."""
 PUBLISHED = {
     "BERT-Tiny": {"cola": 0.0, "sst2": 83.2, "mrpc": 71.1, "stsb": 73.6, "rte": 57.2, "wnli": 62.3},
     "BERT-Mini": {"cola": 0.0, "sst2": 85.9, "mrpc": 71.8, "stsb": 73.3, "rte": 57.9, "wnli": 62.3},
@@ -82,6 +84,7 @@ def finetune(
         ]
     arguments = [
         "finetune", *what, "--model", model, "--learning-rate", RATES[arm], "--seeds", str(seeds), "--out", str(folder / "run"),
+        *(("--set", "training.max_restarts=0") if arm == "random" and task in HOPELESS else ()),
     ]  # fmt: skip
     started = time.perf_counter()
     found = answered(arguments, threads=threads)["data"]

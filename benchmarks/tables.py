@@ -91,16 +91,21 @@ def pretraining() -> list[str]:
     lines = [
         f"\n## A pretraining step against transformers {data['transformers']}\n",
         f"`{data['command']}`, vocabulary of {data['vocabulary']:,}, {data['dtype']}, tokens a second, {data['statistic']}. "
-        f"{machine(data['environment'])}." + (f" Note: {data['note']}." if data.get("note") else "") + "\n",
-        "| shape | batch | litebert | transformers | the same compiled | times faster | than compiled | peak MB | of its memory | utilisation | loader's share |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        f"Recomputing is `training.gradient_checkpointing`. {machine(data['environment'])}."
+        + (f" Note: {data['note']}." if data.get("note") else "")
+        + "\n",
+        "| shape | batch | litebert | transformers | the same compiled | times faster | than compiled | peak MB | of its memory "
+        "| recomputing: times faster | of its memory | utilisation | loader's share |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in data["rows"]:
         speed, memory = row["tokens_per_second"], row["peak_mb"]
+        again = [row.get(name) for name in ("times_faster_recomputing", "memory_ratio_recomputing")]
+        recomputing = " | ".join("-" if value is None else f"{value:.2f}" for value in again)
         lines.append(
             f"| {row['shape']} | {row['batch']} | {speed['litebert']:,} | {speed['transformers']:,} | {speed['transformers compiled']:,} | "
             f"{row['times_faster']:.2f} | {row['times_faster_than_compiled']:.2f} | {memory['litebert']} to {memory['transformers']} | "
-            f"{row['memory_ratio']:.2f} | {row['mfu']:.1%} | {row['loader']['share_of_the_step']:.1%} |"
+            f"{row['memory_ratio']:.2f} | {recomputing} | {row['mfu']:.1%} | {row['loader']['share_of_the_step']:.1%} |"
         )
     return lines
 
@@ -268,9 +273,27 @@ def search() -> list[str]:
     return lines
 
 
+def blimp() -> list[str]:
+    rows = read("litebert-small-en-blimp")["data"]
+    original = rows["blimp/original"]
+    lines = [
+        "\n## BLiMP\n",
+        f"`litebert evaluate litebert-small-en --data BLIMP --benchmark blimp --precision bf16 --json`: {original['records']:,} pairs, which of two sentences "
+        "has the higher pseudo-log-likelihood, mean over paradigms, ties as one half; the control adds up the vocabulary's own scores of the pieces.\n",
+        "| phenomenon | " + " | ".join(name.removeprefix("blimp/").replace("_", " ") for name in rows) + " |",
+        "|---|" + "---|" * len(rows),
+    ]
+    for phenomenon in original["phenomena"]:
+        figures = " | ".join(f"{100 * row['phenomena'][phenomenon]:.1f}" for row in rows.values())
+        lines.append(f"| {phenomenon.replace('_', ' ')} | {figures} |")
+    means = " | ".join(f"{100 * row['metrics']['accuracy']:.1f}" for row in rows.values())
+    control = "".join(f"; control {100 * value:.1f}" for value in original["baseline"].values())
+    return [*lines, f"| all 67 paradigms{control} | {means} |"]
+
+
 SECTIONS = {
     "inference": inference, "forward": forward, "tokenizer": tokenizer, "pretraining": pretraining, "corpus": corpus,
-    "checkpoint": checkpoint, "tasks": tasks, "embeddings": embeddings, "search": search, "glue_random": glue, "demo": demo,
+    "checkpoint": checkpoint, "litebert-small-en-blimp": blimp, "tasks": tasks, "embeddings": embeddings, "search": search, "glue_random": glue, "demo": demo,
 }  # fmt: skip
 """By the name of the file of results; what was not measured is left out."""
 

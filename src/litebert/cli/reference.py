@@ -39,11 +39,12 @@ def settings_reference() -> str:
     from litebert.corpus.vocabulary.settings import VocabularySettings
     from litebert.inference.settings import EngineSettings
     from litebert.pretrain.settings import PretrainSettings
+    from litebert.serve.settings import ServeSettings
     from litebert.tasks.finetune import FinetuneSettings
 
     kinds: dict[str, type[BaseModel]] = {
         "litebert finetune": FinetuneSettings, "litebert pretrain": PretrainSettings, "litebert corpus build": CorpusSettings,
-        "litebert vocab train": VocabularySettings, "litebert.load": EngineSettings,
+        "litebert vocab train": VocabularySettings, "litebert.load": EngineSettings, "litebert serve": ServeSettings,
     }  # fmt: skip
     parts = [
         _HEAD + "# Settings\n",
