@@ -131,7 +131,7 @@ def test_resume_is_refused_with_other_settings_or_data(call, arguments, data, tm
     assert other.code == 2 and "training.learning_rate" in other.err
     train.write_text(train.read_text() + "one more,pos\n")
     changed = call(*arguments(train, out, "--resume"))
-    assert changed.code == 2 and "data files" in changed.err
+    assert changed.code == 2 and "the data of dev and train" in changed.err
 
 
 # --- Killed, interrupted, out of space ----------------------------------------------------------------------------------
