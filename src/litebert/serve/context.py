@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import numpy as np
-from fastapi import Request
+from fastapi import Depends, Request
 
 from litebert.serve.answers import clean
 from litebert.serve.engine import Asked, Engine
@@ -56,6 +56,10 @@ class Context:
 def context(request: Request) -> Context:
     """Return the context of a request; a dependency of the routes."""
     return Context(cast(Engine, request.app.state.engine), cast(Asked, request.state.asked))
+
+
+Here = Annotated[Context, Depends(context)]
+"""What a route's parameter is declared as."""
 
 
 def record(text: str, pair: str | None = None) -> Record:

@@ -132,8 +132,12 @@ class Engine:
         loop = asyncio.get_running_loop()
         started = loop.time()
         most = self.settings.max_request_tokens
-        await loop.run_in_executor(self._tokenisers, check_amount, model, task, records, options, most)
-        tokens = await loop.run_in_executor(self._tokenisers, model.tokens_of, records)
+
+        def looked_at() -> list[int]:
+            check_amount(model, task, records, options, most)
+            return model.tokens_of(records)
+
+        tokens = await loop.run_in_executor(self._tokenisers, looked_at)
         asked.tokenising += loop.time() - started
         asked.tokens += sum(tokens)
         asked.characters += sum(len(r.text) + len(r.pair or "") for r in records)

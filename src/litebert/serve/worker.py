@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from litebert.errors import LitebertError
@@ -60,7 +60,6 @@ class _Now:
 
     batch: Batch | None = None
     since: float = 0.0
-    beat: float = field(default_factory=time.monotonic)
 
 
 class Worker:
@@ -216,7 +215,6 @@ class Worker:
                     if self._closing:
                         return None
                     self._changed.wait(1.0)
-                now.beat = time.monotonic()
             for request in given_up:
                 self._give_up(request)
             if batch is not None:

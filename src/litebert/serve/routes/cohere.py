@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
 from litebert.errors import DataError
 from litebert.serve.answers import Json, clean
-from litebert.serve.context import Context, context
+from litebert.serve.context import Context, Here
 from litebert.serve.models import ServedModel
 from litebert.serve.routes.openai import formed
 from litebert.serve.routes.shared import Document, document_text, reranked
@@ -26,7 +26,6 @@ from litebert.tasks.embed.task import quantised
 
 router = APIRouter(tags=["Cohere and Jina"])
 
-Here = Annotated[Context, Depends(context)]
 Form = Literal["float", "int8", "uint8", "binary", "ubinary", "base64"]
 Positive = Annotated[int, Field(ge=1)]
 

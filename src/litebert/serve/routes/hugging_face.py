@@ -8,15 +8,15 @@ parts of the text letter by letter: ``clean_up_tokenization_spaces``.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Annotated, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import ValidationError
 
 from litebert.errors import DataError, UsageError, nearest
 from litebert.serve.answers import Json, clean
-from litebert.serve.context import Context, context, record
+from litebert.serve.context import Context, Here, record
 from litebert.serve.models import ServedModel
 from litebert.serve.routes import hugging_face_bodies as bodies
 from litebert.serve.routes.hugging_face_bodies import Parameters, PipelineBody
@@ -29,8 +29,6 @@ from litebert.tasks.reading.records import Record
 from litebert.tasks.summarize.choice import Summarization
 
 router = APIRouter(tags=["Hugging Face"])
-
-Here = Annotated[Context, Depends(context)]
 
 
 P = TypeVar("P", bound=Parameters)

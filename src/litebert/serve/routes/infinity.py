@@ -6,12 +6,12 @@ import time
 import uuid
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
 from litebert.serve.answers import Json, clean
-from litebert.serve.context import Context, context, record
+from litebert.serve.context import Context, Here, record
 from litebert.serve.engine import Engine
 from litebert.serve.models import ServedModel
 from litebert.serve.routes.openai import embedded, usage
@@ -20,7 +20,6 @@ from litebert.serve.routes.tei import Body, labels_of, raw_labels, raw_score
 
 router = APIRouter(tags=["infinity"], prefix="/infinity")
 
-Here = Annotated[Context, Depends(context)]
 NO_MODEL = "default/not-specified"
 """What infinity's clients say when no model was named."""
 

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import metadata
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
 from litebert.errors import UsageError, nearest
 from litebert.serve.answers import Json
-from litebert.serve.context import Context, context
+from litebert.serve.context import Context, Here
 from litebert.serve.models import ServedModel, UnknownModelError
 from litebert.serve.routes.kserve_tensors import LENGTH, OUTPUTS, PARTS, read_body, records_of, tensor_of, values_of
 
 router = APIRouter(tags=["KServe"])
 
-Here = Annotated[Context, Depends(context)]
 VERSION = "1"
 """Of every model."""
 

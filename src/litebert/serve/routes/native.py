@@ -17,7 +17,7 @@ from litebert.inference.explain import EXPLAINED
 from litebert.search.index import Index
 from litebert.search.rerank import Rerank, reranker
 from litebert.serve.answers import Json, clean
-from litebert.serve.context import Context, context
+from litebert.serve.context import Context, Here
 from litebert.serve.engine import LETTERS_A_TOKEN, TooLargeError
 from litebert.serve.knowledge import Found, Knowledge, answers, converse
 from litebert.serve.models import ServedModel
@@ -30,7 +30,6 @@ from litebert.tasks.reading.records import Record
 
 router = APIRouter(prefix="/litebert/v1", tags=["LiteBERT"])
 
-Here = Annotated[Context, Depends(context)]
 
 _MODES = {"meaning": "dense", "words": "bm25", "both": "hybrid"}
 _PASSES = 96

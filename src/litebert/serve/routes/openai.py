@@ -10,19 +10,17 @@ import base64
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from litebert.errors import DataError
 from litebert.serve.answers import Json
-from litebert.serve.context import Context, context
+from litebert.serve.context import Context, Here
 from litebert.serve.models import ServedModel
 from litebert.serve.routes.tei import Body, Input, vectors
 
 router = APIRouter(tags=["OpenAI"])
-
-Here = Annotated[Context, Depends(context)]
 
 
 class EmbeddingsBody(Body):

@@ -6,19 +6,17 @@ Inference's; those of the Hub, where they differ, are at ``/models/...`` and ``/
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import ValidationError
 
-from litebert.serve.context import Context, context
+from litebert.serve.context import Here
 from litebert.serve.routes import shared, tei
 
 router = APIRouter(tags=["Text Embeddings Inference"])
-
-Here = Annotated[Context, Depends(context)]
 
 
 async def answer(body: dict[str, Any], here: Here) -> Response:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
 from litebert.errors import DataError
 from litebert.serve.answers import Json, clean
-from litebert.serve.context import Context, context, record
+from litebert.serve.context import Context, Here, record
 from litebert.serve.engine import NothingAskedError
 from litebert.serve.models import ServedModel
 from litebert.serve.routes.tei import Body, raw_score, vectors
@@ -24,7 +24,6 @@ from litebert.text import Encoding
 
 router = APIRouter(tags=["shared"])
 
-Here = Annotated[Context, Depends(context)]
 Document = str | dict[str, Any]
 
 

@@ -12,13 +12,13 @@ from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from litebert.errors import DataError, UsageError
 from litebert.serve.answers import Json, clean
-from litebert.serve.context import Context, context, record
+from litebert.serve.context import Context, Here, record
 from litebert.serve.engine import NothingAskedError
 from litebert.serve.models import ServedModel
 from litebert.serve.texts import fitted, texts_of
@@ -29,7 +29,6 @@ from litebert.tasks.reading.records import Record
 
 router = APIRouter(tags=["Text Embeddings Inference"])
 
-Here = Annotated[Context, Depends(context)]
 TokenIds = list[Annotated[int, Field(ge=0, le=2**31)]]
 Input = str | TokenIds
 

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import AliasChoices, Field
 
 from litebert.errors import DataError, UsageError
 from litebert.serve.answers import Json, clean
-from litebert.serve.context import Context, context, record
+from litebert.serve.context import Context, Here, record
 from litebert.serve.engine import NothingAskedError
 from litebert.serve.models import ServedModel
 from litebert.serve.routes.openai import formed, usage
@@ -24,7 +24,6 @@ from litebert.tasks.rerank.task import Relevance
 
 router = APIRouter(tags=["vLLM"])
 
-Here = Annotated[Context, Depends(context)]
 Texts = str | list[str]
 
 
