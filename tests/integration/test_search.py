@@ -3,6 +3,7 @@
 import io
 import json
 import signal
+import subprocess
 import sys
 import time
 
@@ -94,6 +95,10 @@ def test_python(built):
         (["search", "{built}", "x", "--mode", "bm52"], 2, "Did you mean 'bm25'"),
         (["search", "{notes}", "x"], 3, "there is no index"),
         (["search", "http://127.0.0.1:1/notes", "x"], 5, "http://127.0.0.1:1/notes"),
+        (["search", "redis://host/notes", "x"], 2, "no index can be kept at redis://"),
+        (["search", ":memory:", "x"], 3, "in the process that built it only"),
+        (["index", "{model}", "{notes}", "--out", ":memory:"], 2, "would end with this command"),
+        (["index", "{model}", "-", "--out", "{new}"], 2, "not from standard input"),
         (["index", "{model}", "{notes}", "--out", "{notes}"], 2, "is no index, and holds other files"),
         (["index", "{model}", "{notes}/nothing", "--out", "{new}"], 3, "there is no file or folder"),
         (["index", "{model}", "{notes}", "--out", "{built}", "--chunk-tokens", "64"], 2, "was built with chunks"),
@@ -108,6 +113,23 @@ def test_wrong_calls(call, built, notes, embed_model, tmp_path, arguments, code,
     outcome = call(*(argument.format(**places) for argument in arguments))
     assert outcome.code == code
     assert message in outcome.err
+
+
+def test_a_milvus_database_by_its_name(embed_model, notes, tmp_path):
+    """As a user has it, in processes of their own: Milvus Lite starts a server within the process, which stays to its end."""
+    pytest.importorskip("milvus_lite", reason="needs the extra litebert[milvus]")
+    place = f"milvus:{tmp_path}/deep/notes.db"
+
+    def command(*arguments):
+        line = [sys.executable, "-m", "litebert", *map(str, arguments)]
+        return subprocess.run(line, capture_output=True, text=True, check=False)
+
+    empty = command("search", place, "x")
+    assert (empty.returncode, "there is no index" in empty.stderr) == (3, True)
+    built = command("index", embed_model, notes, "--out", place, "--json")
+    assert json.loads(built.stdout)["artifacts"] == [place], built.stderr
+    found = json.loads(command("search", place, "story", "--filter", "year < 1900", "--json").stdout)
+    assert [hit["id"] for hit in found["data"]["results"][0]["hits"]] == ["old"]
 
 
 def test_another_model_is_refused(call, built, notes, tmp_path):

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 @click.command("index")
 @click.argument("model")
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("--out", required=True, metavar="DIR|URL", help="Folder, or http://host:6333/name on a Qdrant server.")
+@click.option(
+    "--out", required=True, metavar="DIR|URL",
+    help="Folder, http://host:6333/name (Qdrant), milvus:FILE.db or milvus://host:19530/name (Milvus).",
+)  # fmt: skip
 @click.option(
     "--columns", help="Which column of a table is what: text=...,id=... (and pair=..., the answer, with --faq)"
 )
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--prune", is_flag=True, help="Remove documents that are not among INPUT any more.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ...")
-@click.option("--precision", default="auto", show_default=True, help="auto, fp32, bf16 or int8.")
+@click.option("--precision", default="auto", show_default=True, help="auto, fp32, bf16, fp16 or int8.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of the computation.")
 @common_options
 def command(
@@ -54,10 +57,11 @@ def command(
       litebert index MODEL articles.jsonl --columns text=body,id=url --out articles.index --prune
       litebert index MODEL faq.csv --faq --out faq.index
       litebert index MODEL notes/ --out http://localhost:6333/notes
+      litebert index MODEL notes/ --out milvus://localhost:19530/notes
     """  # noqa: D301
     from litebert.cli.progress import counting
     from litebert.corpus.reading.documents import TextSettings
-    from litebert.errors import Interrupted
+    from litebert.errors import Interrupted, UsageError
     from litebert.search.build import build_index
     from litebert.search.location import open_store
     from litebert.search.models import load_embedder
@@ -65,6 +69,11 @@ def command(
     from litebert.tasks.reading.columns import parse_columns
     from litebert.train.interrupts import stop_signals
 
+    if out.startswith(":memory:"):
+        raise UsageError(
+            f"an index in {out} would end with this command",
+            hint="Name a folder; from Python, build_index takes :memory:.",
+        )
     encoding = build_settings(TextSettings, {"encoding": encoding}).encoding
     chosen = None if columns is None else parse_columns(columns)
     chunks = _chunks(chunk_tokens, overlap)

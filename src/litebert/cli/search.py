@@ -39,7 +39,7 @@ _AT_ONCE = 64
 @click.option("--exact", is_flag=True, help="Compare with every vector, in indexes that would approximate.")
 @click.option("--model", help="The model of the index, where it has moved.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ...")
-@click.option("--precision", default="auto", show_default=True, help="auto, fp32, bf16 or int8.")
+@click.option("--precision", default="auto", show_default=True, help="auto, fp32, bf16, fp16 or int8.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of the computation.")
 @common_options
 def command(

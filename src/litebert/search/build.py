@@ -10,7 +10,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ class Built:
         changed: Documents that were replaced.
         unchanged: Documents that stayed.
         removed: Documents that are no longer there: vanished ones when asked for, and those without text now.
-        empty: Documents without text, which were left out.
+        empty: Documents without text, or questions without an answer, which were left out.
         faq: When a question counts as answered.
         warnings: What the user should know.
     """
@@ -74,7 +74,7 @@ def build_index(
 
     Args:
         inputs: Files, folders, globs.
-        out: Folder of the index, or the URL of a collection on a server.
+        out: Folder of the index, or another location, see ``litebert.search.location``.
         embedder: Makes the vectors.
         offsets: Finds the tokens of a text, see ``load_embedder``; any other way to count will do.
         model: The name by which ``embedder`` will be found again.
@@ -103,6 +103,7 @@ def build_index(
     if wordings is not None and not questions:
         raise UsageError("other wordings are for an index of questions and answers", hint="Add --faq.")
     found = find_files(inputs, reading.warnings)
+    others = [] if wordings is None else _other_wordings(wordings, reading)
     store = store or open_store(out)
     with store.writing(), _seen() as seen:
         description = _described(store, embedder, model, chunks, language, "faq" if questions else "texts")
@@ -115,7 +116,7 @@ def build_index(
         builder.flush()
         if prune:
             builder.prune(seen)
-        return builder.finish(reading.warnings, approximate_from, wordings, unknown_rate)
+        return builder.finish(reading.warnings, approximate_from, others, unknown_rate)
 
 
 def _check_language(language: str | None) -> None:
@@ -169,8 +170,8 @@ class _Builder:
         for document in group:
             self.read += 1
             digest = document.digest(self.description.chunks.model_dump(), self.description.language)
-            if document.text.strip() and self.description.kind == "faq":
-                self.questions.add(faq.Wording(document.text, str(document.metadata.get("answer", ""))))
+            if self.description.kind == "faq" and (wording := _wording(document)) is not None:
+                self.questions.add(wording)
             if known.get(document.id) == digest:
                 self.built.unchanged += 1
                 continue
@@ -198,7 +199,7 @@ class _Builder:
         text = document.text
         if self.description.kind == "faq":
             start = len(text) - len(text.lstrip())
-            spans = [(start, start + len(text.strip()))] if text.strip() else []
+            spans = [(start, start + len(text.strip()))] if _wording(document) is not None else []
         else:
             spans = chunk_spans(text, self.offsets, self.description.chunks)
         base = document.start
@@ -265,16 +266,22 @@ class _Builder:
             self.store.remove(gone[at : at + _DOCUMENTS])
         self.built.removed += len(gone)
 
-    def finish(self, warnings: list[str], approximate_from: int, wordings: str | None, unknown_rate: float) -> Built:
+    def finish(
+        self, warnings: list[str], approximate_from: int, wordings: list[faq.Wording], unknown_rate: float
+    ) -> Built:
         """Make what was written what is answered from."""
         built = self.built
         built.documents, built.chunks = self.store.count()
         built.warnings.extend(warnings)
         if built.empty:
-            built.warnings.append(f"{built.empty} of {self.read} documents have no text, and were left out")
+            lacking = (
+                "questions have no text or no answer" if self.description.kind == "faq" else "documents have no text"
+            )
+            built.warnings.append(f"{built.empty} of {self.read} {lacking}, and were left out")
         if not built.chunks:
             where = f"any of {self.read} documents" if self.read else "these files"
-            raise DataError(f"there is no text in {where}", hint="Check the files, and --columns for tables.")
+            what = "question with an answer" if self.description.kind == "faq" else "text"
+            raise DataError(f"there is no {what} in {where}", hint="Check the files, and --columns for tables.")
         if self.description.kind == "faq":
             built.faq = self._calibrated(wordings, unknown_rate)
         done = built.added or built.changed or built.removed or built.faq != self.description.faq
@@ -283,17 +290,16 @@ class _Builder:
             self.store.publish(dumped(self.description), approximate_from=approximate_from)
         return built
 
-    def _calibrated(self, path: str | None, unknown_rate: float) -> faq.Calibration:
+    def _calibrated(self, others: list[faq.Wording], unknown_rate: float) -> faq.Calibration:
         asked = self.questions.wordings()
-        others = []
-        if path is not None:
-            table = read_documents(find_files([path]), Reading(faq=True))
-            others = [faq.Wording(row.text, str(row.metadata.get("answer", ""))) for row in table if row.text.strip()]
         if len(asked) < faq.FEW:
             self.built.warnings.append(
                 f"only {len(asked)} questions: from so few it cannot be learnt well when an answer is not known"
             )
-        found = faq.calibrate(self._asked(asked), self._asked(others), self.store.vectors(), unknown_rate=unknown_rate)
+        found = faq.calibrate(
+            self._asked(asked), self._asked(others), self.store.vectors(), unknown_rate=unknown_rate,
+            warnings=self.built.warnings,
+        )  # fmt: skip
         if not found.unknown:
             self.built.warnings.append("all questions have the same answer: it is given whatever is asked")
         return found
@@ -301,6 +307,31 @@ class _Builder:
     def _asked(self, wordings: list[faq.Wording]) -> faq.Asked:
         texts = [wording.question for wording in wordings]
         return faq.Asked(wordings, self._vectors(texts) if texts else np.zeros((0, self.description.size), np.float32))
+
+
+def _wording(document: Document) -> faq.Wording | None:
+    """Return a row as a question with its answer; None where one of the two is missing."""
+    answer = str(document.metadata.get("answer", ""))
+    return faq.Wording(document.text, answer) if document.text.strip() and answer.strip() else None
+
+
+def _other_wordings(path: str, reading: Reading) -> list[faq.Wording]:
+    """Read other wordings of questions, by the columns of the questions or, where there are none of these names, by its own."""
+    files = find_files([path])
+    try:
+        rows = list(read_documents(files, replace(reading, warnings=[])))
+    except (DataError, UsageError):
+        if reading.columns is None:
+            raise
+        rows = list(read_documents(files, replace(reading, columns=None, warnings=[])))
+    found = [wording for wording in map(_wording, rows) if wording is not None]
+    if not found:
+        raise DataError(f"{path} has no other wording with an answer", hint="Columns question and answer.", path=path)
+    if len(found) < len(rows):
+        reading.warnings.append(
+            f"{len(rows) - len(found)} of {len(rows)} other wordings have no text or no answer: not used"
+        )
+    return found
 
 
 # What was seen --------------------------------------------------------------------------------------------------------

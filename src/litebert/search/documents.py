@@ -135,6 +135,11 @@ def find_files(inputs: Sequence[str], warnings: list[str] | None = None) -> list
 
 def _files_of(given: str, warnings: list[str]) -> list[tuple[Path, str]]:
     path = Path(given)
+    if given == "-":  # identifiers and later builds need a name that stays
+        raise UsageError(
+            "an index is built from files, not from standard input",
+            hint="Write it to a file first: cat > rows.jsonl; then litebert index MODEL rows.jsonl --out DIR",
+        )
     if "://" in given:
         raise UsageError(f"{given}: an index is built from files on this machine", hint="Download them first.")
     if path.is_dir():

@@ -123,8 +123,9 @@ class Sample:
 
 
 def calibrate(
-    asked: Asked, others: Asked, stored: Iterable[tuple[Sequence[Chunk], np.ndarray]], *, unknown_rate: float
-) -> Calibration:
+    asked: Asked, others: Asked, stored: Iterable[tuple[Sequence[Chunk], np.ndarray]], *, unknown_rate: float,
+    warnings: list[str] | None = None,
+) -> Calibration:  # fmt: skip
     """Learn from the questions of an index, and other wordings if there are any, when it knows the answer.
 
     Args:
@@ -132,6 +133,7 @@ def calibrate(
         others: Wordings that are not in the index; may be none.
         stored: All questions of the index with their vectors (B, H), in batches.
         unknown_rate: Share of unanswerable questions that may be answered.
+        warnings: Receives how many wordings have an answer that is not in the index.
     """
     codes: dict[str, int] = {}
     wrong, rest, any_ = _Nearest(asked, codes), _Nearest(asked, codes), _Nearest(others, codes)
@@ -141,6 +143,10 @@ def calibrate(
         wrong.look(vectors, answers, wrong.answers[:, None] == answers[None, :])
         rest.look(vectors, answers, np.array([[q == t for t in texts] for q in rest.texts]))
         any_.look(vectors, answers, None)
+    if warnings is not None and (lost := int((~any_.answerable).sum())):
+        warnings.append(
+            f"{lost} of {len(others.wordings)} other wordings have an answer that no question of the index has: what they get is wrong"
+        )
     unknown = sorted(wrong.scores[np.isfinite(wrong.scores)].tolist())
     known = [
         pair for pair, asked_twice in zip(rest.pairs(), rest.answerable, strict=True) if asked_twice

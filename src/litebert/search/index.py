@@ -16,7 +16,7 @@ from litebert.errors import DataError, UsageError, nearest
 from litebert.search.description import Description, check_model, read_description
 from litebert.search.faq import Reply
 from litebert.search.filters import Condition, parse_filter
-from litebert.search.location import open_store
+from litebert.search.location import how_to_build, open_store
 from litebert.search.models import TextEmbedder, load_embedder
 from litebert.search.rerank import Rerank
 from litebert.search.store import Chunk, Found, Store
@@ -81,7 +81,7 @@ class Index:
         """Open an index.
 
         Args:
-            location: Its folder, or the URL of a collection.
+            location: Its folder, or another location, see ``litebert.search.location``.
             embedder: Makes the vectors of queries; the model that made the index, already loaded.
             model: That model, where it is not found any more under the name the index has for it.
             device: Where the model runs.
@@ -95,11 +95,7 @@ class Index:
         store = open_store(str(location))
         description = read_description(store)
         if description is None:
-            raise DataError(
-                f"there is no index in {location}",
-                hint="Build one: litebert index MODEL INPUT... --out DIR",
-                path=location,
-            )
+            raise DataError(f"there is no index in {location}", hint=how_to_build(location), path=location)
         if description.state != "complete":
             raise DataError(
                 f"the index {location} is not complete: its build was interrupted or is under way",
@@ -229,7 +225,7 @@ class Index:
         hit = hits[0]
         metadata = dict(hit.metadata)
         best = str(metadata.pop("answer", ""))
-        known = hit.score >= calibration.threshold
+        known = hit.score >= calibration.threshold and bool(best.strip())
         return Reply(
             best if known else None,
             calibration.confidence(hit.score),

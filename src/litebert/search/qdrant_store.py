@@ -1,4 +1,4 @@
-"""An index on a Qdrant server (or cluster), by the URL of a collection: ``http://host:6333/name``.
+"""An index on a Qdrant server (or cluster), by the URL of a collection: ``http://host:6333/name``; or in memory, ``:memory:``.
 
 What the index says about itself is the collection's metadata, so the server needs version 1.16 or later. Vectors are searched by the
 server's HNSW graph, words as a sparse vector whose rarity the server counts. A first build answers nothing until it is complete; when
@@ -8,6 +8,7 @@ chunk is there is complete.
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -23,11 +24,12 @@ import numpy as np
 
 from litebert.errors import MachineError, RunError, UsageError
 from litebert.search.filters import BUILT_IN, Both, Condition, Fields, Missing, Not, Test
-from litebert.search.store import Chunk, Found, StoredDocument
+from litebert.search.store import KEY, Chunk, Found, StoredDocument, settled
 from litebert.search.words import document_weights, query_weights
 
-KEY = "LITEBERT_SEARCH_API_KEY"
 T = TypeVar("T")
+
+MEMORY = ":memory:"
 
 _AT_ONCE = 256
 _PAGE = 1000
@@ -41,7 +43,8 @@ class QdrantStore:
     """Keeps an index in a collection of a server.
 
     Args:
-        location: The collection's URL. A key is taken from the environment variable LITEBERT_SEARCH_API_KEY.
+        location: The collection's URL; a key is taken from the environment variable LITEBERT_SEARCH_API_KEY. Or ``:memory:``, or
+            ``:memory:name``: an index that every store of this location in this process shares, and that goes with the process.
         client: A client to use in place of one for the URL.
 
     Raises:
@@ -55,21 +58,26 @@ class QdrantStore:
             from qdrant_client import models
         except ImportError as error:
             raise MachineError(
-                "an index on a server needs qdrant-client, which is not installed",
+                "an index on a Qdrant server or in memory needs qdrant-client, which is not installed",
                 hint='Install it: pip install "litebert[search]"',
             ) from error
+        self.location = location
+        self._models: Any = models
+        self._language: str | None = None
+        self._embedded = location.startswith(MEMORY)
+        if self._embedded:
+            self.name = location.removeprefix(MEMORY) or _OURS
+            self._client: Any = _in_memory()
+            return
         parts = urlsplit(location)
-        path, _, name = parts.path.strip("/").rpartition("/")
-        if not name or not parts.hostname:
+        path, _, self.name = parts.path.strip("/").rpartition("/")
+        if not self.name or not parts.hostname:
             raise UsageError(
                 f"{location} names no collection", hint="Write it like http://host:6333/collection", path=location
             )
-        self.location, self.name = location, name
-        self._models: Any = models
-        self._language: str | None = None
         for chatty in ("httpx", "httpcore"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
-        self._client: Any = client or qdrant_client.QdrantClient(
+        self._client = client or qdrant_client.QdrantClient(
             host=parts.hostname, port=parts.port or 6333, https=parts.scheme == "https", prefix=path or None,
             api_key=os.environ.get(KEY), timeout=60, check_compatibility=False,
         )  # fmt: skip
@@ -84,7 +92,8 @@ class QdrantStore:
             if not self._client.collection_exists(self.name):
                 return None
             kept = (self._client.get_collection(self.name).config.metadata or {}).get(_OURS)
-        return json.loads(kept) if isinstance(kept, str) else {}
+        said: dict[str, Any] | None = json.loads(kept) if isinstance(kept, str) else {}
+        return said
 
     def write_description(self, data: Mapping[str, Any]) -> None:
         """See ``Store``."""
@@ -99,15 +108,19 @@ class QdrantStore:
         """See ``Store``."""
         m = self._models
         self._language = language
+        if self.read_description() is not None:
+            return
         with self._explained():
-            if not self._client.collection_exists(self.name):
-                self._client.create_collection(
-                    self.name,
-                    vectors_config={_DENSE: m.VectorParams(size=size, distance=m.Distance.COSINE)},
-                    sparse_vectors_config={_WORDS: m.SparseVectorParams(modifier=m.Modifier.IDF)},
-                )
-                for field, kind in (("document", "keyword"), ("ordinal", "integer")):
-                    self._client.create_payload_index(self.name, field, kind)
+            if self._client.collection_exists(self.name):
+                self._client.delete_collection(self.name)
+            self._client.create_collection(
+                self.name,
+                vectors_config={_DENSE: m.VectorParams(size=size, distance=m.Distance.COSINE)},
+                sparse_vectors_config={_WORDS: m.SparseVectorParams(modifier=m.Modifier.IDF)},
+                metadata={_OURS: "null"},  # ours, if killed before there is a description
+            )
+            for field, kind in () if self._embedded else (("document", "keyword"), ("ordinal", "integer")):
+                self._client.create_payload_index(self.name, field, kind)
 
     def add_fields(self, fields: Fields) -> None:
         """See ``Store``; there is room for any."""
@@ -117,7 +130,7 @@ class QdrantStore:
         if not documents:
             return {}
         pages = self._pages(self._first(documents), with_payload=["document", "digest"])
-        return {point.payload["document"]: point.payload["digest"] for page in pages for point in page}
+        return settled((point.payload["document"], point.payload["digest"]) for page in pages for point in page)
 
     def _first(self, documents: Sequence[str] | None = None) -> Any:
         m = self._models
@@ -213,7 +226,8 @@ class QdrantStore:
         self, vector: np.ndarray, top: int, condition: Condition | None, *, exact: bool = False
     ) -> list[Found]:
         """See ``Store``."""
-        return self._query(vector.tolist(), _DENSE, top, condition, self._models.SearchParams(exact=exact))
+        params = None if self._embedded else self._models.SearchParams(exact=exact)  # in memory it always is
+        return self._query(vector.tolist(), _DENSE, top, condition, params)
 
     def by_words(self, text: str, top: int, condition: Condition | None) -> list[Found]:
         """See ``Store``."""
@@ -280,6 +294,13 @@ class QdrantStore:
                 hint="Is this the address of a Qdrant server?",
                 path=self.location,
             ) from error
+
+
+@functools.cache
+def _in_memory() -> Any:
+    from qdrant_client import QdrantClient
+
+    return QdrantClient(MEMORY)
 
 
 def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -1,8 +1,8 @@
-"""What keeps an index: chunks with their vectors, found by meaning or by words. One interface, two maintained stores behind it."""
+"""What keeps an index: chunks with their vectors, found by meaning or by words. One interface, maintained stores behind it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -11,6 +11,8 @@ import numpy as np
 
 from litebert.search.filters import Condition, Fields, Value
 
+KEY = "LITEBERT_SEARCH_API_KEY"
+"""Environment variable with the key for a server."""
 LANGUAGES = (
     "Arabic", "Danish", "Dutch", "English", "Finnish", "French", "German", "Greek", "Hungarian", "Italian", "Norwegian",
     "Portuguese", "Romanian", "Russian", "Spanish", "Swedish", "Tamil", "Turkish",
@@ -68,34 +70,66 @@ class Found:
     chunk: Chunk
 
 
+def settled(digests: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return the digest of each document; none that is ever equal where an update was stopped, and there are two."""
+    found: dict[str, str] = {}
+    for document, digest in digests:
+        found[document] = digest if found.get(document, digest) == digest else ""
+    return found
+
+
 class Store(Protocol):
-    """Keeps one index. Whatever it is killed in the middle of, the published state stays what is answered from."""
+    """Keeps one index.
+
+    Killed in the middle of anything, a store can be gone on with, and a first build is not answered from before it is complete. What
+    cannot be the same everywhere:
+
+    - **A later build.** A folder has versions: what is answered from is the state that ``publish`` named, whatever is written or killed
+      meanwhile. Qdrant and Milvus have none: each document is answered from as it is replaced, and for a moment twice.
+    - **Writers.** A folder lets in one at a time, and refuses the others. A server lets in all, and who writes a document last wins. A
+      Milvus Lite database belongs to one process, readers too, as long as that lives.
+    - **Lasting.** ``:memory:`` lasts as long as the process; all else is there when it is opened again.
+    - **Approximation.** From ``approximate_from`` chunks on in a folder and on a Milvus server; a Qdrant server decides for itself;
+      never in Milvus Lite and in memory. ``exact`` is exact everywhere.
+    - **Words.** BM25's usual length of a chunk is 80 words in Qdrant, the mean elsewhere, and Milvus Lite counts how rare a word is in
+      each part of a growing index; so scores differ, and are not to be compared between stores.
+    - **Order of texts.** ``<`` and ``>=`` compare texts by code points, in Qdrant dates only.
+    - **Sizes.** Milvus keeps 65,535 bytes of a chunk's text and of its metadata, and refuses what is longer; it finds 16,384 chunks at
+      most.
+    """
 
     location: str
 
     def writing(self) -> AbstractContextManager[None]:
-        """Keep other writers out as long as the context lasts."""
+        """Keep other writers out as long as the context lasts, where the store can.
+
+        Raises:
+            UsageError: Another one is writing, or something else is in this place.
+        """
 
     def read_description(self) -> dict[str, Any] | None:
-        """Return what the index says about itself; None where there is none."""
+        """Return what the index says about itself; None where there is none. Nothing is made by asking."""
 
     def write_description(self, data: Mapping[str, Any]) -> None:
         """Replace what the index says about itself, in one step."""
 
     def create(self, size: int, language: str | None) -> None:
-        """Make the place for vectors of ``size`` numbers, if it is not there."""
+        """Make the place for vectors of ``size`` numbers, if it is not there.
+
+        What a build left behind that was killed before its first description is thrown away.
+        """
 
     def add_fields(self, fields: Fields) -> None:
         """Make room for the metadata fields there are now."""
 
     def digests(self, documents: Sequence[str]) -> dict[str, str]:
-        """Return the digests of those documents that are completely there."""
+        """Return the digests of those documents that are there; one that was stopped half-way has none or a wrong one."""
 
     def put(self, documents: Sequence[StoredDocument], replaced: Sequence[str]) -> None:
         """Add documents, in place of what there is of those in ``replaced``."""
 
     def remove(self, documents: Sequence[str]) -> None:
-        """Remove documents."""
+        """Remove documents; those that are not there are no error."""
 
     def document_ids(self) -> Iterator[str]:
         """Yield the identifiers of all documents."""
@@ -121,7 +155,10 @@ class Store(Protocol):
     def by_vector(
         self, vector: np.ndarray, top: int, condition: Condition | None, *, exact: bool = False
     ) -> list[Found]:
-        """Return the chunks nearest to a vector (H,) by cosine, best first; with ``exact`` without approximation."""
+        """Return the chunks nearest to a vector (H,) by cosine, best first; with ``exact`` without approximation.
+
+        A ``top`` above what there is gives what there is.
+        """
 
     def by_words(self, text: str, top: int, condition: Condition | None) -> list[Found]:
         """Return the chunks that share words with a text, best first by BM25."""

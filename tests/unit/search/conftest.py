@@ -1,6 +1,7 @@
-"""Indices in folders and on a server, which have to behave alike."""
+"""Indices in a folder, and in every store there is, which have to behave alike."""
 
 import json
+import re
 
 import pytest
 
@@ -8,7 +9,7 @@ pytest.importorskip("lancedb", reason="needs the extra litebert[search]")
 pytest.importorskip("qdrant_client", reason="needs the extra litebert[search]")
 
 from litebert.search import Index, build_index
-from tests.unit.search.fakes import Engine, WordCounts, served, word_offsets
+from tests.unit.search.fakes import Engine, WordCounts, close_milvus, served, word_offsets
 
 ROWS = [
     {"id": "wing", "text": "The wing carries the aircraft.", "lang": "en", "year": 1958, "open": True},
@@ -25,12 +26,22 @@ def server():
         yield address
 
 
-@pytest.fixture(params=["folder", "server"])
-def place(request, tmp_path):
+@pytest.fixture
+def place(tmp_path):
+    """Where an index is by default."""
+    return str(tmp_path / "index")
+
+
+@pytest.fixture(params=["folder", "memory", "qdrant", "milvus"])
+def every_place(request, tmp_path):
     """Where an index may be."""
-    if request.param == "folder":
-        return str(tmp_path / "index")
-    return f"{request.getfixturevalue('server')}/{request.node.name.replace('[', '-').replace(']', '')}"
+    name = re.sub(r"\W+", "_", request.node.name)
+    if request.param == "milvus":
+        pytest.importorskip("milvus_lite", reason="needs the extra litebert[milvus]")
+    places = {"folder": str(tmp_path / "index"), "memory": f":memory:{name}", "milvus": f"milvus:{tmp_path}/index.db"}
+    place = places.get(request.param) or f"{request.getfixturevalue('server')}/{name}"
+    yield place
+    close_milvus(place)
 
 
 @pytest.fixture
@@ -61,17 +72,9 @@ def build():
 
 
 @pytest.fixture(scope="session")
-def library(tmp_path_factory, server):
-    """The five rows, in a folder and on the server; tests do not change them."""
-    rows = tmp_path_factory.mktemp("rows") / "rows.jsonl"
+def index(tmp_path_factory):
+    """The five rows in a folder; tests do not change them."""
+    rows, out = tmp_path_factory.mktemp("rows") / "rows.jsonl", str(tmp_path_factory.mktemp("library") / "index")
     rows.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
-    found = {}
-    for kind, out in (("folder", str(tmp_path_factory.mktemp("library") / "index")), ("server", f"{server}/library")):
-        build_index([str(rows)], out, WordCounts(), word_offsets, model="words")
-        found[kind] = Index.open(out, embedder=WordCounts())
-    return found
-
-
-@pytest.fixture(params=["folder", "server"])
-def index(request, library):
-    return library[request.param]
+    build_index([str(rows)], out, WordCounts(), word_offsets, model="words")
+    return Index.open(out, embedder=WordCounts())

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import threading
 import zlib
 from contextlib import contextmanager
@@ -28,6 +29,28 @@ class WordCounts:
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
 
 
+class Stops(WordCounts):
+    """Is interrupted after some texts."""
+
+    def __init__(self, after):
+        super().__init__()
+        self.after = after
+
+    def embed(self, texts):
+        if len(self.embedded) >= self.after:
+            raise KeyboardInterrupt
+        return super().embed(texts)
+
+
+def close_milvus(location):
+    """Close a database on disk, as the end of the process would."""
+    path = location.removeprefix("milvus:")
+    if path != location and not path.startswith("//") and "milvus_lite" in sys.modules:
+        from milvus_lite.server_manager import server_manager_instance
+
+        server_manager_instance.release_server(path)
+
+
 def word_offsets(text):
     return [match.span() for match in re.finditer(r"\w+|[^\w\s]", text)]
 
@@ -44,6 +67,7 @@ class Engine:
             ("GET", "exists"): lambda: {"exists": self.client.collection_exists(name)},
             ("GET", ""): lambda: self.client.get_collection(name),
             ("PUT", ""): lambda: self.client.create_collection(name, **fields(models.CreateCollection, body)),
+            ("DELETE", ""): lambda: self.client.delete_collection(name),
             ("PATCH", ""): lambda: self.client.update_collection(name, **fields(models.UpdateCollection, body)),
             ("PUT", "index"): lambda: {"operation_id": 1, "status": "completed"},
             ("PUT", "points"): lambda: self.client.upsert(name, models.PointsList.model_validate_json(body).points),
@@ -99,7 +123,7 @@ def served(engine):
             plain = result.model_dump(mode="json") if hasattr(result, "model_dump") else result
             return self.reply(200, {"result": plain, "status": "ok", "time": 0.0})
 
-        do_GET = do_PUT = do_POST = do_PATCH = handle_any  # noqa: N815 - as the base class calls them
+        do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = handle_any  # noqa: N815 - as the base class calls them
 
         def reply(self, status, data):
             payload = json.dumps(data).encode()

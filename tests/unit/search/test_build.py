@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -65,45 +64,6 @@ def test_new_metadata_fields_appear(place, write, build):
     assert set(texts_of(place, filter='year == "unknown" or year == 1958')) == {"more", "wing"}
 
 
-class Stops(WordCounts):
-    """Is interrupted after some texts."""
-
-    def __init__(self, after):
-        super().__init__()
-        self.after = after
-
-    def embed(self, texts):
-        if len(self.embedded) >= self.after:
-            raise KeyboardInterrupt
-        return super().embed(texts)
-
-
-def test_an_interrupted_first_build_answers_nothing_and_goes_on(place, write, build):
-    path = write(ROWS)
-    with pytest.raises(KeyboardInterrupt):
-        build(path, place, Stops(2), batch=1)
-    with pytest.raises(DataError, match="not complete"):
-        Index.open(place, embedder=WordCounts())
-    rest = WordCounts()
-    built = build(path, place, rest)
-    assert (built.unchanged, built.added, len(rest.embedded)) == (2, 3, 3)
-    assert set(texts_of(place)) == {row["id"] for row in ROWS}
-
-
-def test_an_interrupted_update_leaves_the_old_answers(tmp_path, write, build):
-    place = str(tmp_path / "index")
-    path = write(ROWS)
-    build(path, place)
-    before = texts_of(place)
-    write([{**row, "text": f"Changed {row['id']}."} for row in ROWS] + [{"id": "x", "text": "X.", "fresh": 1}])
-    with pytest.raises(KeyboardInterrupt):
-        build(path, place, Stops(3), batch=1)
-    assert texts_of(place) == before
-    assert texts_of(place, query="carries", mode="bm25") == {"wing": ROWS[0]["text"]}
-    build(path, place)
-    assert texts_of(place)["wing"] == "Changed wing."
-
-
 def test_what_was_interrupted_before_publishing_is_published(tmp_path, write, build, monkeypatch):
     """All is written, and then the power goes: the next build has nothing to embed, but it must publish."""
     place = str(tmp_path / "index")
@@ -150,15 +110,6 @@ def test_a_killed_build_loses_at_most_a_batch(tmp_path, write, build):
     assert len(texts_of(place, query="number")) == 100
 
 
-def test_a_build_killed_before_it_said_what_it_is_starts_anew(tmp_path, write, build):
-    """The table is there and has vectors of another length, but nothing says so."""
-    place = tmp_path / "index"
-    build(write(ROWS), str(place), WordCounts(size=32))
-    (place / "index.json").unlink()
-    assert build(write(ROWS), str(place)).added == 5
-    assert set(texts_of(str(place))) == {row["id"] for row in ROWS}
-
-
 def test_two_writers_take_turns(tmp_path, write, build):
     path = write(ROWS)
     place = str(tmp_path / "index")
@@ -172,11 +123,9 @@ def test_two_writers_take_turns(tmp_path, write, build):
     build(path, place, Meddler())
 
 
-def test_another_model_or_other_settings_are_refused(place, write, build):
+def test_other_settings_are_refused(place, write, build):
     path = write(ROWS)
     build(path, place)
-    with pytest.raises(UsageError, match="was made with words"):
-        build(path, place, WordCounts(name="other"))
     with pytest.raises(UsageError, match="chunks"):
         build(path, place, chunks=ChunkSettings(tokens=50, overlap=0))
     with pytest.raises(UsageError, match="language"):
@@ -267,22 +216,6 @@ def test_two_files_of_one_name(tmp_path, write, build):
     with pytest.raises(DataError, match=r"would both be called 'a\.txt'"):
         build([one, two], str(tmp_path / "index"))
     assert build(str(tmp_path / "input"), str(tmp_path / "index")).documents == 2
-
-
-def test_without_the_libraries_the_extra_is_named(tmp_path, write):
-    code = textwrap.dedent("""
-        import sys
-        sys.modules["lancedb"] = sys.modules["qdrant_client"] = None
-        from litebert.errors import MachineError
-        from litebert.search import Index
-        for place in (sys.argv[1], "http://localhost:6333/x"):
-            try:
-                Index.open(place)
-            except MachineError as error:
-                print(error.exit_code, "litebert[search]" in str(error))
-    """)
-    found = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
-    assert found.stdout.split() == ["5", "True", "5", "True"]
 
 
 def test_the_description_names_everything(tmp_path, write, build):

@@ -9,6 +9,7 @@ import pytest
 from litebert.errors import DataError, UsageError
 from litebert.search import Index
 from litebert.search.faq import Calibration, Sample, Wording, _threshold
+from litebert.tasks.reading.columns import parse_columns
 from tests.unit.search.fakes import WordCounts
 
 TOPICS = [f"topic{n}" for n in range(60)]
@@ -138,3 +139,27 @@ def test_a_sample_does_not_depend_on_the_order(monkeypatch):
     assert samples[0] == samples[1]
     assert len(samples[0]) == 5
     assert json.dumps([w.question for w in samples[0]])
+
+
+@pytest.mark.parametrize("place", ["folder"], indirect=True)
+def test_a_question_without_an_answer_is_left_out(faq):
+    """It would be found, and its empty answer given as known."""
+    built, index = faq([*rows(), {"question": "where is my zeppelin zeppelin", "answer": " "}])
+    assert (built.documents, built.empty) == (60, 1)
+    assert "1 of 61 questions have no text or no answer, and were left out" in built.warnings
+    assert index.answer("where is my zeppelin zeppelin").answer is None
+
+
+@pytest.mark.parametrize("place", ["folder"], indirect=True)
+def test_other_wordings_are_read_like_the_questions(faq, write):
+    named = [{"frage": row["question"], "antwort": row["answer"]} for row in rows()]
+    others = [{"frage": f"tell {topic} {topic}", "antwort": f"Answer on {topic}."} for topic in TOPICS]
+    others += [{"frage": "zeppelin", "antwort": "Nobody said."}, {"frage": "empty", "antwort": ""}]
+    columns = parse_columns("text=frage,pair=antwort")
+    built, _ = faq(named, columns=columns, wordings=write(others, "others.jsonl"))
+    assert built.faq.wordings == 61 and built.faq.right == 1.0
+    assert any("1 of 62 other wordings have no text or no answer" in warning for warning in built.warnings)
+    assert any("1 of 61 other wordings have an answer that no question of the index has" in w for w in built.warnings)
+    usual = [{"question": f"tell {topic} {topic}", "answer": f"Answer on {topic}."} for topic in TOPICS]
+    built, _ = faq(named, columns=columns, wordings=write(usual, "usual.jsonl"))
+    assert built.faq.wordings == 60

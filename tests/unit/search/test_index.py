@@ -1,4 +1,4 @@
-"""Answers: order, offsets, fusion, reranking; the same from a folder and from a server."""
+"""Answers: order, offsets, fusion, reranking."""
 
 import json
 import subprocess
@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import litebert
-from litebert.errors import DataError, MachineError, UsageError
+from litebert.errors import DataError, UsageError
 from litebert.search import Index, reranker
 from litebert.search.index import fuse
 from litebert.search.store import Chunk, Found
 from tests.unit.search.conftest import ROWS
-from tests.unit.search.fakes import Engine, WordCounts, served
+from tests.unit.search.fakes import WordCounts
 
 
 def test_by_meaning_is_the_cosine(index):
@@ -25,17 +25,6 @@ def test_by_meaning_is_the_cosine(index):
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
 
-def test_by_words_sees_stems_not_meaning(index):
-    assert [hit.id for hit in index.search("carry", mode="bm25")] == ["wing"]
-    assert [hit.id for hit in index.search("cat", mode="bm25")] == ["bare"]  # words of three letters are words
-    assert [hit.id for hit in index.search("schlaft", mode="bm25")] == ["katze"]  # accents do not count
-    assert index.search("zeppelin", mode="bm25") == []
-
-
-def test_a_rare_word_weighs_more(index):
-    assert [hit.id for hit in index.search("wing boundary", mode="bm25")] == ["boundary", "wing"]
-
-
 def test_hits_tell_where_they_are(index):
     (hit,) = index.search("flour", top=1)
     row = next(row for row in ROWS if row["id"] == "bread")
@@ -44,10 +33,6 @@ def test_hits_tell_where_they_are(index):
     assert hit.source.endswith("rows.jsonl")
     assert set(hit.scores) == {"dense", "bm25"}
     assert json.loads(json.dumps(hit.to_dict()))["id"] == "bread"
-
-
-def test_more_than_there_is_gives_what_there_is(index):
-    assert len(index.search("wing", mode="dense", top=1000)) == len(ROWS)
 
 
 def test_several_queries_and_an_empty_one(index):
@@ -102,13 +87,6 @@ def test_wrong_options(index, options, message):
     assert message in str(caught.value)
 
 
-def test_another_models_index(library):
-    with pytest.raises(UsageError, match="was made with words"):
-        Index.open(library["folder"].store.location, embedder=WordCounts(name="other"))
-    with pytest.raises(UsageError, match="64 numbers"):
-        Index.open(library["folder"].store.location, embedder=WordCounts(size=32))
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -128,26 +106,10 @@ def test_what_is_no_index(tmp_path, text, message):
         Index.open(str(tmp_path))
 
 
-def test_no_index_at_all(tmp_path, server):
-    for place in (tmp_path, tmp_path / "none", f"{server}/none"):
+def test_no_index_at_all(tmp_path):
+    for place in (tmp_path, tmp_path / "none"):
         with pytest.raises(DataError, match="there is no index"):
             Index.open(str(place))
-
-
-def test_no_server():
-    with pytest.raises(MachineError, match=r"http://127\.0\.0\.1:1/notes"):
-        Index.open("http://127.0.0.1:1/notes")
-    with pytest.raises(UsageError, match="names no collection"):
-        Index.open("http://127.0.0.1:1/")
-
-
-def test_a_server_with_a_key(monkeypatch):
-    with served(Engine(key="secret")) as address:
-        with pytest.raises(UsageError, match="refuses access"):
-            Index.open(f"{address}/notes")
-        monkeypatch.setenv("LITEBERT_SEARCH_API_KEY", "secret")
-        with pytest.raises(DataError, match="there is no index"):
-            Index.open(f"{address}/notes")
 
 
 def test_search_is_imported_when_it_is_used():
