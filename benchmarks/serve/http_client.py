@@ -1,100 +1,262 @@
-"""A small HTTP client for load: one request after the other on connections that are kept, hardly any work of its own."""
+"""A small HTTP client for load: hardly any work of its own, and it tells how much that is.
+
+Requests are written whole, bodies are encoded beforehand, answers are read by ``httptools`` and only their status and size are kept. In the
+open loop a request is due at a moment drawn beforehand (Poisson arrivals, fixed seed), and its time is counted from that moment, so that a
+client or a server that falls behind is seen in the latencies and does not thin out the load (Tene's "coordinated omission").
+"""
 
 from __future__ import annotations
 
 import asyncio
-import json
+import random
+import resource
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+import httptools
+
+NO_ANSWER = 0
+"""Status where there was none: the connection broke, or patience was over."""
+
+REFUSED_PAUSE = 0.1
+"""Seconds until a client of the closed loop that was not answered asks again: it would do nothing else otherwise."""
+
+
+def allow_many_connections() -> None:
+    """Take as many file handles as the system lets this process and those it starts have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one request.
+    """What became of one request; moments are on ``time.perf_counter``.
 
     Attributes:
-        status: Of the answer; 0 where there was none.
-        seconds: From the moment it was due to the last byte of its answer.
-        bytes: Of the answer's body.
+        number: Which of the bodies.
+        status: Of the answer, or ``NO_ANSWER``.
+        due: When it was to be sent.
+        sent: When it was.
+        ended: When the last byte of the answer was there.
+        body: Of the answer, if it is to be kept.
     """
 
+    number: int
     status: int
-    seconds: float
-    bytes: int
+    due: float
+    sent: float
+    ended: float
+    body: bytes = b""
+
+    @property
+    def seconds(self) -> float:
+        """From the moment it was due."""
+        return self.ended - self.due
+
+
+class Connection(asyncio.Protocol):
+    """One connection, one request at a time.
+
+    Args:
+        keep: Whether bodies of answers are kept.
+    """
+
+    def __init__(self, *, keep: bool = False) -> None:
+        self.keep, self.open, self.begun = keep, False, False
+        self.transport: asyncio.Transport | None = None
+        self._answer: asyncio.Future[tuple[int, float, bytes]] | None = None
+        self._parts: list[bytes] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport, self.open = transport, True  # type: ignore[assignment]
+
+    def send(self, data: bytes) -> asyncio.Future[tuple[int, float, bytes]]:
+        """Send a request; returns what becomes the status, the moment of the last byte, and the body."""
+        self._answer, self.begun = asyncio.get_running_loop().create_future(), False
+        self._parser = httptools.HttpResponseParser(self)
+        self.transport.write(data)
+        return self._answer
+
+    def data_received(self, data: bytes) -> None:
+        self.begun = True
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.transport.abort()
+
+    def on_body(self, data: bytes) -> None:
+        if self.keep:
+            self._parts.append(data)
+
+    def on_message_complete(self) -> None:
+        if not self._parser.should_keep_alive():
+            self.open = False
+            self.transport.close()
+        body = b"".join(self._parts)
+        self._parts = []
+        self._end((self._parser.get_status_code(), time.perf_counter(), body))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.open = False
+        self._end((NO_ANSWER, time.perf_counter(), b""))
+
+    def close(self) -> None:
+        """Close it at once, answered or not."""
+        self.open = False
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _end(self, found: tuple[int, float, bytes]) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(found)
 
 
 class Client:
-    """Connections to one server.
+    """Connections to one server, kept.
 
     Args:
         port: Of the server on this machine.
-        path: Asked.
+        keep: Whether bodies of answers are kept.
+        patience: Seconds until an answer counts as none.
     """
 
-    def __init__(self, port: int, path: str) -> None:
-        self.port, self.path = port, path
-        self._free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+    def __init__(self, port: int, *, keep: bool = False, patience: float = 60.0) -> None:
+        self.port, self.keep, self.patience = port, keep, patience
+        self._free: list[Connection] = []
 
-    async def post(self, body: Any, due: float | None = None) -> Outcome:
-        """Send a request.
+    async def connect(self) -> Connection:
+        """Open a connection of one's own."""
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(lambda: Connection(keep=self.keep), "127.0.0.1", self.port)
+        return connection
+
+    async def ask(self, request: bytes, number: int = 0, due: float | None = None) -> Outcome:
+        """Send a request that ``encoded`` made, and wait for its answer.
 
         Args:
-            body: Becomes JSON.
-            due: When it should have been sent, on ``time.perf_counter``; None: now.
+            request: Head and body.
+            number: Noted in the outcome.
+            due: When it was to be sent; None: now.
         """
-        started = time.perf_counter() if due is None else due
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        head = f"POST {self.path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"
+        sent = time.perf_counter()
+        due = sent if due is None else due
+        connection = None
         try:
-            reader, writer = self._free.pop() if self._free else await asyncio.open_connection("127.0.0.1", self.port)
-            writer.write(head.encode() + data)
-            status, length, keep = await _head(reader)
-            await reader.readexactly(length)
-        except (OSError, asyncio.IncompleteReadError):
-            return Outcome(0, time.perf_counter() - started, 0)
-        if keep:
-            self._free.append((reader, writer))
-        else:
-            writer.close()
-        return Outcome(status, time.perf_counter() - started, length)
+            async with asyncio.timeout(self.patience):
+                while True:
+                    kept = self._kept()
+                    connection = kept or await self.connect()
+                    status, ended, body = await connection.send(request)
+                    # A server may close a connection that was idle just as it is used again; every client then asks once more.
+                    if status != NO_ANSWER or kept is None or connection.begun:
+                        break
+        except (OSError, TimeoutError):
+            if connection is not None:
+                connection.close()
+            return Outcome(number, NO_ANSWER, due, sent, time.perf_counter())
+        if connection.open:
+            self._free.append(connection)
+        return Outcome(number, status, due, sent, ended, body)
+
+    def _kept(self) -> Connection | None:
+        while self._free:
+            connection = self._free.pop()
+            if connection.open:
+                return connection
+        return None
 
     def close(self) -> None:
-        """Close all connections."""
-        for _, writer in self._free:
-            writer.close()
+        """Close the connections that are idle."""
+        for connection in self._free:
+            connection.close()
         self._free.clear()
 
 
-async def _head(reader: asyncio.StreamReader) -> tuple[int, int, bool]:
-    lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
-    return (
-        int(lines[0].split()[1]),
-        int(headers.get("content-length", 0)),
-        headers.get("connection", "").lower() != "close",
-    )
+def encoded(path: str, body: bytes | None, *, method: str = "POST", headers: Mapping[str, str] | None = None) -> bytes:
+    """Return a request as it goes over the wire.
+
+    Args:
+        path: Asked.
+        body: JSON; None for none.
+        method: POST or GET.
+        headers: Others than the usual, or in their place.
+    """
+    usual = {"host": "localhost"}
+    if body is not None:
+        usual |= {"content-type": "application/json", "content-length": str(len(body))}
+    lines = [f"{method} {path} HTTP/1.1", *(f"{k}: {v}" for k, v in (usual | dict(headers or {})).items())]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + (body or b"")
 
 
-async def closed_loop(client: Client, bodies: list[bytes], *, clients: int, seconds: float) -> list[Outcome]:
+@dataclass(frozen=True)
+class Run:
+    """Requests of some seconds.
+
+    Attributes:
+        outcomes: In no order.
+        started: On ``time.perf_counter``.
+        seconds: In which requests were sent.
+        client_share: Of one core, that the client itself used.
+    """
+
+    outcomes: list[Outcome]
+    started: float
+    seconds: float
+    client_share: float
+
+
+async def closed_loop(client: Client, requests: Sequence[bytes], *, clients: int, seconds: float) -> Run:
     """Let some clients send one request after the other, each as soon as it has its answer."""
-    end, outcomes, turn = time.perf_counter() + seconds, [], iter(range(10**9))
+    outcomes: list[Outcome] = []
+    started, worked, turn = time.perf_counter(), time.process_time(), iter(range(10**9))
 
-    async def ask() -> None:
-        while time.perf_counter() < end:
-            outcomes.append(await client.post(bodies[next(turn) % len(bodies)]))
+    async def one() -> None:
+        while time.perf_counter() < started + seconds:
+            number = next(turn) % len(requests)
+            outcomes.append(await client.ask(requests[number], number))
+            if outcomes[-1].status != 200:
+                await asyncio.sleep(REFUSED_PAUSE)
 
-    await asyncio.gather(*(ask() for _ in range(clients)))
-    return outcomes
+    await asyncio.gather(*(one() for _ in range(clients)))
+    return _run(outcomes, started, worked, seconds)
 
 
-async def open_loop(client: Client, bodies: list[bytes], *, rate: float, seconds: float) -> list[Outcome]:
-    """Send requests at a steady rate, whatever becomes of those before: what users do, who know nothing of each other."""
-    started, tasks = time.perf_counter(), []
-    for number in range(round(rate * seconds)):
-        due = started + number / rate
-        delay = due - time.perf_counter()
+async def open_loop(client: Client, requests: Sequence[bytes], *, rate: float, seconds: float, seed: int = 0) -> Run:
+    """Send requests at random moments, whatever becomes of those before: what users do, who know nothing of each other.
+
+    Args:
+        client: That sends.
+        requests: In turn, from a place that the seed draws.
+        rate: Requests a second on average.
+        seconds: In which they are due.
+        seed: Of the moments.
+    """
+    due = arrivals(rate, seconds, seed)
+    first = random.Random(seed).randrange(len(requests))
+    started, worked, tasks = time.perf_counter(), time.process_time(), []
+    for count, moment in enumerate(due):
+        delay = started + moment - time.perf_counter()
         if delay > 0:
             await asyncio.sleep(delay)
-        tasks.append(asyncio.ensure_future(client.post(bodies[number % len(bodies)], due)))
-    return list(await asyncio.gather(*tasks))
+        number = (first + count) % len(requests)
+        tasks.append(asyncio.ensure_future(client.ask(requests[number], number, started + moment)))
+    rest = started + seconds - time.perf_counter()
+    await asyncio.sleep(max(rest, 0))
+    outcomes = list(await asyncio.gather(*tasks))
+    return _run(outcomes, started, worked, seconds)
+
+
+def arrivals(rate: float, seconds: float, seed: int) -> list[float]:
+    """Return the moments of a Poisson process, from 0."""
+    draw, moment, found = random.Random(seed), 0.0, []
+    while True:
+        moment += draw.expovariate(rate)
+        if moment >= seconds:
+            return found
+        found.append(moment)
+
+
+def _run(outcomes: list[Outcome], started: float, worked: float, seconds: float) -> Run:
+    share = (time.process_time() - worked) / max(time.perf_counter() - started, 1e-9)
+    return Run(outcomes, started, seconds, share)

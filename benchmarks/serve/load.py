@@ -1,10 +1,13 @@
-"""Load on the server: how much it does, and what becomes of those who come when it is too much; beside other servers.
+"""The server under more load than it can take: what it does, and what becomes of those who come when it is too much.
 
-    python benchmarks/serve/load.py [--model litebert-small-en-embed] [--texts FILE] [--seconds 10] [--peers plain]
+    litebert bench serve_load [--model litebert-small-en-embed] [--rates 0.5,0.9,1.2,3] [--seconds 20] [--clients 64] [--set NAME=VALUE]
 
-Single texts of mixed length to ``/embed``. Capacity is what clients get who send one request after the other; then requests come at a
-steady rate of half, nine tenths, 1.2 and three times that, whatever becomes of those before (open loop). Peers answer the same texts on
-the same machine in turn: ``plain`` is FastAPI around transformers (``plain_server.py``). Writes benchmarks/results/serve.json.
+Sentences, pairs and passages of 5 to 512 tokens to ``/embed``. Capacity is what clients get who send one request after the other (closed
+loop); then requests come at random moments (Poisson, fixed seed) at half, nine tenths, 1.2 and three times that rate, whatever becomes of
+those before, and their time counts from the moment they were due. Three bars at the highest rate: goodput of at least 90% of the most that
+was seen, in requests and in tokens; 99 of 100 accepted requests answered within the bound of the queue and the time that such requests
+take at the lowest rate; 99 of 100 refusals within 50 ms. How late the client was, and how much of a core it used, stands beside each
+figure. Writes benchmarks/results/serve_load.json.
 """
 
 from __future__ import annotations
@@ -12,140 +15,138 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import random
-import socket
-import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from http_client import Client, Outcome, closed_loop, open_loop
+from http_client import Client, allow_many_connections, closed_loop, encoded, open_loop
 from results_folder import RESULTS
+from servers import asked as ask_server
+from servers import folder_of, free_port, litebert_command, running
+from traffic import Asked, mix, summary
 
-import litebert
 from litebert.files import write_json
+from litebert.serve.settings import ServeSettings
+from litebert.text import AlbertTokenizer
 from litebert.train.run_folder import environment
 
-RESULT = RESULTS / "serve.json"
-RESOURCES = Path(litebert.__file__).parent / "resources"
+RESULT = RESULTS / "serve_load.json"
 RATES = (0.5, 0.9, 1.2, 3.0)
-HERE = Path(__file__).parent
+LEAST_GOODPUT = 0.9
+"""Of the most that was seen, at the highest rate."""
+MOST_REFUSAL_MS = 50.0
+SETTLE = 0.15
+"""Of a run, in which throughput is not counted: the queue is still filling."""
 
 
-def texts_of(path: str | None) -> list[str]:
-    """Return texts of five to some hundred words, in random order."""
-    text = Path(path or RESOURCES / "calibration.txt").read_text("utf-8")
-    words, draw, found = text.split(), random.Random(0), []
-    for _ in range(2000):
-        count = min(round(draw.lognormvariate(3.0, 0.8)) + 3, 400)
-        start = draw.randrange(max(len(words) - count, 1))
-        found.append(" ".join(words[start : start + count]))
+async def measured(
+    port: int, asked: Sequence[Asked], *, rates: Sequence[float], seconds: float, clients: int
+) -> dict[str, Any]:
+    """Measure capacity, then each rate.
+
+    Args:
+        port: Of the server.
+        asked: Requests.
+        rates: Times capacity.
+        seconds: Of each run.
+        clients: Of the closed loop.
+    """
+    requests = [encoded("/embed", body_of(one)) for one in asked]
+    client = Client(port)
+    await closed_loop(client, requests, clients=clients, seconds=min(seconds, 3.0))
+    settle = SETTLE * seconds
+    run = await closed_loop(client, requests, clients=clients, seconds=seconds)
+    capacity = summary(run, asked, settle=settle)
+    tell("capacity", capacity)
+    if not capacity["goodput_per_second"]:
+        raise SystemExit(
+            f"nothing was answered between {settle:g} and {seconds:g} seconds: the server is too slow for such short runs"
+        )
+    found: dict[str, Any] = {"capacity": capacity, "rates": {}}
+    for number, rate in enumerate(rates):
+        client.close()
+        await asyncio.sleep(min(seconds, 1.0))
+        per_second = rate * capacity["goodput_per_second"]
+        run = await open_loop(client, requests, rate=per_second, seconds=seconds, seed=number)
+        found["rates"][f"{rate:g}"] = summary(run, asked, settle=settle)
+        tell(f"{rate:g} times", found["rates"][f"{rate:g}"])
+    client.close()
     return found
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+def body_of(asked: Asked) -> bytes:
+    return json.dumps({"inputs": asked.texts[0] if len(asked.texts) == 1 else asked.texts}).encode()
 
 
-@contextmanager
-def running(command: list[str], port: int) -> Iterator[None]:
-    """Start a server and wait until it answers."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ))
-    try:
-        for _ in range(600):
-            if process.poll() is not None:
-                raise SystemExit(f"{command[:6]} has ended: {process.returncode}")
-            if asyncio.run(Client(port, "/embed").post({"inputs": "ready?"})).status == 200:
-                break
-            time.sleep(0.1)
-        yield
-    finally:
-        process.terminate()
-        process.wait(60)
+def tell(name: str, found: dict[str, Any]) -> None:
+    print(
+        f"{name:<10} {found['goodput_per_second']:8.1f} a second of {found['offered_per_second']:.1f}, p50 {found['p50_ms']} p99 {found['p99_ms']} ms, "
+        f"{found['refused']} refused (p99 {found['refused_p99_ms']} ms), errors {found['errors']}, client {found['client']}",
+        flush=True,
+    )
 
 
-def percentile(values: list[float], share: float) -> float | None:
-    return None if not values else round(1000 * sorted(values)[min(int(share * len(values)), len(values) - 1)], 1)
+def judged(found: dict[str, Any], queue_ms: float) -> dict[str, Any]:
+    """Return each bar: what is allowed, what was found, and whether it is kept to.
+
+    Args:
+        found: What was measured.
+        queue_ms: Bound of the queue.
+    """
+    rates = {float(rate): row for rate, row in found["rates"].items()}
+    low, high = rates[min(rates)], rates[max(rates)]
+    bars = {}
+    for unit in ("per_second", "tokens_per_second"):
+        peak = max(row[f"goodput_{unit}"] for row in (found["capacity"], *rates.values()))
+        part = round(high[f"goodput_{unit}"] / peak, 3) if peak else None
+        bars[f"goodput, of the most {unit.replace('_', ' ')}"] = _bar(part, at_least=LEAST_GOODPUT)
+    allowed = queue_ms + (low["p99_ms"] or 0.0)
+    bars["accepted p99 ms"] = _bar(high["p99_ms"], at_most=round(allowed, 1))
+    bars["refused p99 ms"] = _bar(high["refused_p99_ms"], at_most=MOST_REFUSAL_MS)
+    errors = sum(sum(row["errors"].values()) for row in (found["capacity"], *rates.values()))
+    bars["errors"] = _bar(errors, at_most=0)
+    return bars
 
 
-def summary(outcomes: list[Outcome], seconds: float) -> dict[str, Any]:
-    """Return what became of requests; milliseconds."""
-    good = [o.seconds for o in outcomes if o.status == 200]
-    refused = [o.seconds for o in outcomes if o.status == 429]
-    return {
-        "requests": len(outcomes), "answered": len(good), "refused": len(refused), "failed": len(outcomes) - len(good) - len(refused),
-        "per_second": round(len(good) / seconds, 1), "p50_ms": percentile(good, 0.5), "p99_ms": percentile(good, 0.99),
-        "refused_p99_ms": percentile(refused, 0.99),
-    }  # fmt: skip
+def _bar(found: float | None, *, at_least: float | None = None, at_most: float | None = None) -> dict[str, Any]:
+    """Nothing found is no goodput; but where nobody was refused, nobody was refused too slowly."""
+    if at_least is not None:
+        return {"found": found, "at_least": at_least, "kept": found is not None and found >= at_least}
+    assert at_most is not None
+    return {"found": found, "at_most": at_most, "kept": found is None or found <= at_most}
 
 
-def measure(port: int, bodies: list[bytes], seconds: float, rates: tuple[float, ...], clients: int) -> dict[str, Any]:
-    """Measure one server."""
-
-    async def all_of_it() -> dict[str, Any]:
-        client = Client(port, "/embed")
-        await closed_loop(client, bodies, clients=clients, seconds=2)
-        capacity = summary(await closed_loop(client, bodies, clients=clients, seconds=seconds), seconds)
-        found: dict[str, Any] = {"capacity": capacity, "open": {}}
-        for rate in rates:
-            started = time.perf_counter()
-            outcomes = await open_loop(client, bodies, rate=rate * capacity["per_second"], seconds=seconds)
-            took = max(seconds, time.perf_counter() - started)
-            found["open"][str(rate)] = summary(outcomes, took) | {
-                "offered_per_second": round(rate * capacity["per_second"], 1)
-            }
-            print(f"  {rate} x: {found['open'][str(rate)]}", flush=True)
-            await asyncio.sleep(1)
-        client.close()
-        return found
-
-    return asyncio.run(all_of_it())
-
-
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="litebert-small-en-embed")
-    parser.add_argument("--texts")
-    parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--clients", type=int, default=64)
-    parser.add_argument("--peers", default="plain")
-    parser.add_argument("--rates", default=",".join(map(str, RATES)))
-    parser.add_argument("--set", action="append", default=[], help="A setting of the server.")
-    arguments = parser.parse_args()
-    bodies = [json.dumps({"inputs": text}).encode() for text in texts_of(arguments.texts)]
+    parser.add_argument("--texts", help="text to draw from; default: bundled prose")
+    parser.add_argument("--rates", default=",".join(map(str, RATES)), help="times capacity")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each run")
+    parser.add_argument("--clients", type=int, default=64, help="that measure capacity")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the server")
+    arguments = parser.parse_args(given)
     rates = tuple(float(rate) for rate in arguments.rates.split(","))
-    more = [part for one in arguments.set for part in ("--set", one)]
-    port, results = free_port(), {}
-    with running(
-        [sys.executable, "-m", "litebert", "serve", arguments.model, "--port", str(port), "--log", "off", *more], port
-    ):
-        print("litebert", flush=True)
-        results["litebert"] = measure(port, bodies, arguments.seconds, rates, arguments.clients)
-    bundled = RESOURCES / "models" / arguments.model
-    folder = bundled if bundled.is_dir() else arguments.model
-    for peer in [name for name in arguments.peers.split(",") if name]:
-        port = free_port()
-        with running([sys.executable, str(HERE / f"{peer}_server.py"), str(folder), str(port)], port):
-            print(peer, flush=True)
-            results[peer] = measure(port, bodies, arguments.seconds, (0.9,), arguments.clients)
-    ours = results["litebert"]["capacity"]["per_second"]
-    lengths = [len(json.loads(body)["inputs"].split()) for body in bodies]
+    model = folder_of(arguments.model)
+    asked = mix(AlbertTokenizer.from_pretrained(model), 2000, file=arguments.texts)
+    given_queue = [s.partition("=")[2] for s in arguments.set if s.startswith("max_queue_ms=")]
+    queue_ms = float(given_queue[-1]) if given_queue else ServeSettings().max_queue_ms
+    allow_many_connections()
+    port = free_port()
+    with running("litebert", litebert_command([str(model)], port, arguments.set), port, "/readyz"):
+        info = json.loads(ask_server(port, "/info")[1])
+        found = asyncio.run(measured(port, asked, rates=rates, seconds=arguments.seconds, clients=arguments.clients))
+    bars = judged(found, queue_ms)
+    for name, bar in bars.items():
+        print(f"{'kept' if bar['kept'] else 'MISSED':<7} {name}: {bar}", flush=True)
     write_json(RESULT, {
-        "command": " ".join(["python", "benchmarks/serve/load.py", *sys.argv[1:]]), "model": Path(arguments.model).name,
-        "servers": results, "times_the_peers": {n: round(ours / r["capacity"]["per_second"], 2) for n, r in results.items() if n != "litebert"},
-        "words": {"median": statistics.median(lengths), "longest": max(lengths)}, "clients": arguments.clients,
-        "seconds": arguments.seconds, "environment": environment(),
+        "command": " ".join(["litebert bench serve_load", *(sys.argv[1:] if given is None else given)]), "model": model.name,
+        "precision": info["model_dtype"], "queue_ms": queue_ms, "clients": arguments.clients, "seconds": arguments.seconds,
+        "tokens": {"least": min(a.tokens for a in asked), "mean": round(sum(a.tokens for a in asked) / len(asked), 1), "most": max(a.tokens for a in asked)},
+        **found, "bars": bars, "environment": environment(),
     })  # fmt: skip
-    print(json.dumps(results["litebert"]["capacity"]), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What people write: FastAPI around transformers, one request after the other. A peer for the load test.
+"""What people write: FastAPI around transformers, one request after the other. A peer for ``peers.py``.
 
-python benchmarks/serve/plain_server.py MODEL_FOLDER PORT
+python benchmarks/serve/plain_server.py MODEL_FOLDER PORT WINDOW
 """
 
 from __future__ import annotations
@@ -18,22 +18,23 @@ state: dict[str, object] = {}
 
 
 class Body(BaseModel):
-    inputs: str | list[str]
+    input: str | list[str]
 
 
-@app.post("/embed")
-def embed(body: Body) -> list[list[float]]:
-    texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
+@app.post("/embeddings")
+def embeddings(body: Body) -> dict:
+    texts = [body.input] if isinstance(body.input, str) else body.input
     tokenizer, model = state["tokenizer"], state["model"]
-    batch = tokenizer(texts, padding=True, truncation=True, max_length=128, return_tensors="pt")
+    batch = tokenizer(texts, padding=True, truncation=True, max_length=state["window"], return_tensors="pt")
     with torch.inference_mode():
         states = model(**batch).last_hidden_state
     mask = batch["attention_mask"][..., None]
     vectors = torch.nn.functional.normalize((states * mask).sum(1) / mask.sum(1), dim=-1)
-    return vectors.tolist()
+    return {"data": [{"index": i, "embedding": vector} for i, vector in enumerate(vectors.tolist())]}
 
 
 if __name__ == "__main__":
-    folder, port = sys.argv[1], int(sys.argv[2])
+    folder, port, window = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     state["tokenizer"], state["model"] = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
+    state["window"] = window
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="error")

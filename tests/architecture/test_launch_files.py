@@ -16,11 +16,12 @@ from litebert.settings import recipe_folder
 
 KUBERNETES = recipe_folder() / "kubernetes"
 SLURM = recipe_folder() / "slurm" / "pretrain.sbatch"
+MANIFESTS = sorted(path for path in KUBERNETES.glob("*.yaml") if not path.name.startswith("serve"))
 FILES = sorted([*KUBERNETES.iterdir(), SLURM])
 
 
 def documents():
-    found = [d for path in sorted(KUBERNETES.glob("*.yaml")) for d in yaml.safe_load_all(path.read_text())]
+    found = [d for path in MANIFESTS for d in yaml.safe_load_all(path.read_text())]
     return {(d["kind"], d["metadata"]["name"]): d for d in found}
 
 

@@ -8,6 +8,9 @@ from fastapi.testclient import TestClient
 
 from litebert.serve.app import make_app
 from litebert.serve.settings import ServeSettings
+from tests.pretrained_folders import pretrained_folder
+from tests.serve.inside import PATIENCE, inside
+from tests.serve.live import PATIENT
 from tests.serve.tiny_models import write_tiny_models
 
 GENERAL, VECTORS = "litebert-small-en", "litebert-small-en-embed"
@@ -24,7 +27,7 @@ def tiny_models(tmp_path_factory):
 def served(tiny_models):
     """The application with the bundled models and a tiny one for each further task."""
     models = (GENERAL, VECTORS, *map(str, tiny_models.values()))
-    return make_app(ServeSettings(models=models, log="off"))
+    return make_app(ServeSettings(models=models, **PATIENT))
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +55,7 @@ def make_client():
     open_ones = []
 
     def make(*, models=(VECTORS,), **settings):
-        app = make_app(ServeSettings(models=tuple(map(str, models)), log="off", **settings))
+        app = make_app(ServeSettings(**{"models": tuple(map(str, models)), **PATIENT, **settings}))
         found = TestClient(app, raise_server_exceptions=False)
         found.__enter__()
         open_ones.append(found)
@@ -61,3 +64,19 @@ def make_client():
     yield make
     for one in open_ones:
         one.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory, tiny_models):
+    """An application that answers every route, to be asked anything: tiny models and a FAQ. Slowness is not what is looked for."""
+    folder = tmp_path_factory.mktemp("small")
+    (folder / "faq.csv").write_text(
+        "question,answer\nWhen do you open?,At nine.\nWhat is it?,Ten francs.\nWhere?,By the lake.\n"
+    )
+    settings = ServeSettings(
+        models=(str(pretrained_folder(folder / "general")), VECTORS, *map(str, tiny_models.values())),
+        faq=f"faq={folder / 'faq.csv'}", log="off", max_queue_ms=1000 * PATIENCE, request_timeout=PATIENCE, read_timeout=PATIENCE,
+        hang_timeout=PATIENCE,
+    )  # fmt: skip
+    with inside(make_app(settings)) as found:
+        yield found

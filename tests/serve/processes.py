@@ -36,9 +36,7 @@ def serving(*arguments, environment=None):
         if not line:
             raise AssertionError(process.stderr.read())
         address = json.loads(line)["data"]["address"]
-        for _ in range(200):
-            if get(address, "/readyz")[0] == 200:
-                break
+        while get(address, "/readyz", timeout=600)[0] != 200:
             time.sleep(0.05)
         yield process, address
     finally:

@@ -376,6 +376,17 @@ def test_an_index_brings_its_model_where_none_embeds(folder, tiny_models):
     assert list(app.state.engine.models) == ["mood", VECTORS]
 
 
+def test_an_index_in_a_milvus_database(folder):
+    pytest.importorskip("milvus_lite", reason="needs the extra litebert[milvus]")
+    from fastapi.testclient import TestClient
+
+    place = f"milvus:{folder / 'zoo.db'}"
+    assert run(["index", VECTORS, str(folder / "notes"), "--out", place]) == 0
+    with TestClient(make_app(_settings(folder, VECTORS, indexes=(place,)))) as client:
+        (hit,) = _post(client, "search", {"query": "lion", "mode": "words"})["hits"]
+    assert hit["id"] == "zoo.txt"
+
+
 def test_indexes_that_cannot_be_opened(folder):
     place = str(folder / "notes.index")
     with pytest.raises(UsageError, match="two indexes are called 'a'"):

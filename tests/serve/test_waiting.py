@@ -121,6 +121,15 @@ def test_what_is_ahead_of_a_request_is_its_fair_share():
     assert line.ahead_of(10) == 310
 
 
+def test_a_long_text_ahead_counts_whole_for_a_short_one():
+    """Else short requests are let in for ever behind long ones that they wait for: accepted ones waited seven times the bound."""
+    line = WaitingLine(100)
+    for _ in range(5):
+        line.put(request([400]))
+    line.put(request([400, 5, 5]))
+    assert line.ahead_of(10) == 5 * 400 + 400 and line.ahead_of(405) == 5 * 400 + 405
+
+
 def test_a_request_ends_once():
     ends = []
     one = request([1, 1], finished=ends.append)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 import click
@@ -25,6 +28,7 @@ from litebert.cli.output import common_options, print_result, say
 @click.option(
     "--log", type=click.Choice(["text", "json", "off"]), default="text", show_default=True, help="A line a request."
 )
+@click.option("--otel", is_flag=True, help="Traces for OpenTelemetry; on as well if OTEL_* names a collector.")
 @click.option(
     "--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Any other setting, e.g. max_queue_ms=500."
 )
@@ -33,8 +37,8 @@ from litebert.cli.output import common_options, print_result, say
 @common_options
 def command(
     models: tuple[str, ...], host: str, port: int, workers: int, api_key: tuple[str, ...], api_key_file: str | None,
-    no_auth: bool, faq: str | None, indexes: tuple[str, ...], log: str, overrides: tuple[str, ...], device: str, *, as_json: bool,
-    debug: bool,  # noqa: ARG001
+    no_auth: bool, faq: str | None, indexes: tuple[str, ...], log: str, overrides: tuple[str, ...], device: str, *, otel: bool,
+    as_json: bool, debug: bool,  # noqa: ARG001
     **engine: Any,
 ) -> None:  # fmt: skip
     """Serve MODELS over HTTP until told to stop; each is NAME=MODEL, or a model reference whose last part is the name.
@@ -48,6 +52,8 @@ def command(
       litebert serve embed=litebert-small-en-embed bank --port 9000
       curl localhost:8080/embed -H 'content-type: application/json' -d '{"inputs": "Hello"}'
     """  # noqa: D301
+    with suppress(ValueError):  # called by another thread than the main one
+        signal.signal(signal.SIGTERM, _end_at_once)
     from litebert.errors import MachineError, UsageError
     from litebert.settings import build_settings, parse_overrides
 
@@ -62,7 +68,7 @@ def command(
         ) from error
     given = {
         "models": models, "host": host, "port": port, "workers": workers, "api_keys": api_key, "api_key_file": api_key_file,
-        "no_auth": no_auth, "faq": faq, "indexes": indexes, "log": log, "device": device, "engine": engine,
+        "no_auth": no_auth, "faq": faq, "indexes": indexes, "log": log, "otel": otel, "device": device, "engine": engine,
     }  # fmt: skip
     settings = build_settings(ServeSettings, {**given, **parse_overrides(overrides)})
 
@@ -72,3 +78,8 @@ def command(
         say(f"serving on {address}; press Ctrl-C to stop")
 
     run(settings, tell)
+
+
+def _end_at_once(number: int, _frame: FrameType | None) -> None:
+    """End while nothing is served yet; the first process of a container would not hear SIGTERM without a handler."""
+    raise SystemExit(128 + number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import orjson
@@ -24,7 +25,7 @@ class Json(JSONResponse):
 
 def clean(text: str) -> str:
     """Return a text without halves of surrogate pairs, which JSON can carry and no encoding can; offsets stay."""
-    return text if text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text) else text.translate(_HALVES)
+    return text if text.isascii() else _HALF.sub("\ufffd", text)
 
 
-_HALVES = dict.fromkeys(range(55296, 57344), "�")
+_HALF = re.compile("[\ud800-\udfff]")

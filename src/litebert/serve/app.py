@@ -6,8 +6,9 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from importlib import import_module
 from types import FrameType
 from typing import Any
@@ -20,16 +21,18 @@ from starlette.exceptions import HTTPException
 
 from litebert.errors import LitebertError
 from litebert.serve.answers import Json
-from litebert.serve.engine import ClientGoneError, Engine
-from litebert.serve.guard import Guard
+from litebert.serve.document import complete_document
+from litebert.serve.engine import ClientGoneError, Engine, TooManyError
+from litebert.serve.guard import Door, Guard
 from litebert.serve.keys import VARIABLE, Keys
 from litebert.serve.knowledge import open_knowledge
 from litebert.serve.metrics import Metrics
-from litebert.serve.models import Models, load_model
+from litebert.serve.models import Models, ServedModel, load_model
 from litebert.serve.settings import ServeSettings
+from litebert.serve.tracing import open_tracing
 from litebert.serve.waiting import OverloadError
-from litebert.serve.wire_errors import WireError, body_of, status_for, wire_error
-from litebert.serve.worker import TooLateError, WorkerLostError
+from litebert.serve.wire_errors import WireError, body_of, invalid_body, status_for, unreadable, wire_error
+from litebert.serve.worker import FailedError, TooLateError, WorkerLostError
 
 logger = logging.getLogger("litebert.serve")
 
@@ -37,6 +40,12 @@ FAMILIES = (
     "health", "shared", "tei", "root", "openai", "cohere", "vllm", "infinity", "kserve", "hugging_face", "native",
 )  # fmt: skip
 """Modules of ``routes``, the earlier before the later where paths meet."""
+
+LONGEST_CLOSE = 5.0
+"""Seconds to wait for a batch that nobody waits for any more."""
+
+_OWN_TRACES: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+"""Newer releases of FastAPI would tell OpenTelemetry of requests themselves, with the messages of errors, which may quote texts."""
 
 
 def make_app(settings: ServeSettings, models: Models | None = None) -> FastAPI:
@@ -47,30 +56,38 @@ def make_app(settings: ServeSettings, models: Models | None = None) -> FastAPI:
         models: Instead of those that the settings name.
 
     Raises:
-        LitebertError: A model cannot be loaded, or an index is not there or of another model.
+        LitebertError: A model cannot be loaded, an index is not there or of another model, or traces cannot be told to anybody.
     """
-    if models is None:
-        models = Models([load_model(spec, settings.engine, settings.device) for spec in settings.models])
-    served, knowledge = open_knowledge(settings, models.values())
-    models = Models(served)
-    metrics = Metrics()
-    engine = Engine(models, settings, metrics)
+    tracing = open_tracing(settings.otel)
+    own: Iterable[ServedModel] = (
+        models.values() if models is not None else
+        [load_model(spec, settings.engine, settings.device) for spec in settings.models]
+    )  # fmt: skip
+    served, knowledge = open_knowledge(settings, own)
+    metrics, door = Metrics(), Door()
+    engine = Engine(Models(served), settings, metrics)
     given = (*settings.api_keys, *(key.strip() for key in os.environ.get(VARIABLE, "").split(",")))
     keys = Keys(given, settings.api_key_file)
     app = FastAPI(
         title="LiteBERT", description="Text models over HTTP.", lifespan=_lifespan, docs_url=None, redoc_url=None,
-        openapi_url="/openapi.json", default_response_class=Json,
+        openapi_url="/openapi.json", default_response_class=Json, telemetry=_OWN_TRACES,
     )  # fmt: skip
     app.state.engine, app.state.metrics, app.state.keys, app.state.settings = engine, metrics, keys, settings
-    app.state.knowledge = knowledge
-    for family in (*FAMILIES, *(("page",) if settings.page else ())):
-        app.include_router(import_module(f"litebert.serve.routes.{family}").router)
+    app.state.knowledge, app.state.door, app.state.parent = knowledge, door, None
+    app.state.tracing = tracing
+    families = (*FAMILIES, *(("page",) if settings.page else ()))
+    routers = [import_module(f"litebert.serve.routes.{family}").router for family in families]
+    for router in routers:
+        app.include_router(router)
     _handle_errors(app)
-    if settings.cors_allow_origin:
+    complete_document(app, keys)
+    paths = {route.path for router in routers for route in router.routes}
+    app.add_middleware(Guard, settings=settings, keys=keys, metrics=metrics, door=door, routes=paths, tracing=tracing)
+    if settings.cors_allow_origin:  # around the guard: a browser asks without a key whether it may ask with one
         app.add_middleware(
-            CORSMiddleware, allow_origins=list(settings.cors_allow_origin), allow_methods=["*"], allow_headers=["*"]
-        )
-    app.add_middleware(Guard, settings=settings, keys=keys, metrics=metrics)
+            CORSMiddleware, allow_origins=list(settings.cors_allow_origin), allow_methods=["*"], allow_headers=["*"],
+            expose_headers=["x-request-id", "retry-after", "retry-after-ms"],
+        )  # fmt: skip
     return app
 
 
@@ -78,28 +95,37 @@ def make_app(settings: ServeSettings, models: Models | None = None) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     engine: Engine = app.state.engine
     engine.worker.start()
-    watch = asyncio.ensure_future(_watch(engine))
+    watch = asyncio.ensure_future(_watch(app))
     with suppress(ValueError):  # only the main thread is told of signals
         _heed_signals(app)
     try:
         yield
     finally:
         watch.cancel()
-        await engine.close(max(app.state.settings.shutdown_timeout, 1.0))
+        await engine.close(min(max(app.state.settings.shutdown_timeout, 1.0), LONGEST_CLOSE))
+        app.state.tracing.close()
 
 
 def _heed_signals(app: FastAPI) -> None:
-    """End in two steps: after SIGTERM the server says that it is about to, and goes on for a while; read keys again on SIGHUP."""
+    """End in steps (``leave``), the second time at once; read keys again on SIGHUP."""
     loop, engine, delay = asyncio.get_running_loop(), app.state.engine, app.state.settings.drain_delay
-    end = {int(number): signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    ends = {int(number): signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    kept: set[asyncio.Task[None]] = set()
 
     def stop(number: int, frame: FrameType | None) -> None:
-        ends = end[number]
         first, engine.draining = not engine.draining, True
-        app.state.metrics.draining.set(1)
-        wait = delay if first and number == signal.SIGTERM and not engine.worker.broken else 0.0
-        if callable(ends):
-            loop.call_soon_threadsafe(loop.call_later, wait, ends, number, frame)
+        patient = first and number == signal.SIGTERM and not engine.worker.broken
+        handler = ends[number]
+        end: Callable[[], object] = partial(handler, number, frame) if callable(handler) else _nothing
+
+        def begin() -> None:
+            if not first:
+                engine.worker.abandon()
+                end()
+                return
+            kept.add(loop.create_task(leave(app, delay if patient else 0.0, end)))
+
+        loop.call_soon_threadsafe(begin)
 
     def reload(_number: int, _frame: FrameType | None) -> None:
         try:
@@ -107,16 +133,46 @@ def _heed_signals(app: FastAPI) -> None:
         except LitebertError as error:
             logger.error("the keys stay as they were: %s", error.message)
 
-    for number in end:
+    for number in ends:
         signal.signal(number, stop)
     signal.signal(signal.SIGHUP, reload)
 
 
-async def _watch(engine: Engine) -> None:
+def _nothing() -> None:
+    """End nothing: somebody else does."""
+
+
+async def leave(app: FastAPI, delay: float, end: Callable[[], object]) -> None:
+    """Go on for a while, saying that the server is about to end; then refuse what comes, and end when all that was taken is answered.
+
+    Args:
+        app: With its state.
+        delay: Seconds to go on for.
+        end: Called at last.
+    """
+    engine, door = app.state.engine, app.state.door
+    engine.draining = door.leaving = True
+    app.state.metrics.draining.set(1)
+    await asyncio.sleep(delay)
+    door.closed = True
+    try:
+        async with asyncio.timeout(app.state.settings.shutdown_timeout):
+            while door.taken:
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        logger.error("%d requests were not answered in time", door.taken)
+        engine.worker.abandon()
+    end()
+
+
+async def _watch(app: FastAPI) -> None:
+    engine: Engine = app.state.engine
     while True:
         await asyncio.sleep(0.5)
+        app.state.metrics.wait(engine.line.items)
         engine.worker.supervise()
-        if engine.worker.broken:
+        orphan = app.state.parent not in (None, os.getppid())
+        if engine.worker.broken or orphan:
             os.kill(os.getpid(), signal.SIGTERM)
             return
 
@@ -124,20 +180,30 @@ async def _watch(engine: Engine) -> None:
 # --- Errors ---------------------------------------------------------------------------------------------------------------
 
 
+_EXPECTED = (
+    LitebertError, OverloadError, TooLateError, WorkerLostError, FailedError, ClientGoneError, RecursionError,
+)  # fmt: skip
+
+
 def _handle_errors(app: FastAPI) -> None:
     async def expected(request: Request, error: Exception) -> Response:
+        if isinstance(error, TooManyError):
+            request.state.visit.failure = "BatchSize"
         return _respond(request, wire_error(error))
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return _respond(request, WireError(422, "Validation", _invalid(error)))
+        said = invalid_body(error, request.headers.get("content-type", ""))
+        return _respond(request, WireError(422, "Validation", said))
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if error.status_code == 400 and error.__cause__ is not None:  # FastAPI's word for a body that cannot be read
+            return _respond(request, WireError(422, "Validation", unreadable(error.__cause__)))
         kind = {404: "NotFound", 405: "MethodNotAllowed", 400: "Validation"}.get(error.status_code, "Error")
         return _respond(request, WireError(error.status_code, kind, str(error.detail), dict(error.headers or {})))
 
-    for kind in (LitebertError, OverloadError, TooLateError, WorkerLostError, ClientGoneError, Exception):
+    for kind in _EXPECTED:
         app.add_exception_handler(kind, expected)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
@@ -149,13 +215,3 @@ def _respond(request: Request, error: WireError) -> Response:
         visit.kind = error.kind
     path = request.url.path
     return Json(body_of(error, path), status_code=status_for(error, path), headers=error.headers)
-
-
-def _invalid(error: RequestValidationError) -> str:
-    """Return which fields are wrong, in one line."""
-    said: list[str] = []
-    for problem in error.errors():
-        place = ".".join(str(part) for part in problem.get("loc", ()) if part != "body")
-        text: Any = problem.get("msg", "is wrong")
-        said.append(f"{place}: {text}" if place else str(text))
-    return "; ".join(dict.fromkeys(said[:5]))

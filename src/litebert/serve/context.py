@@ -13,8 +13,10 @@ from litebert.serve.answers import clean
 from litebert.serve.engine import Asked, Engine
 from litebert.serve.models import Models, ServedModel
 from litebert.serve.settings import ServeSettings
+from litebert.serve.texts import Cut, decoded, listed, texts_of
 from litebert.tasks.base import Answer
 from litebert.tasks.reading.records import Record
+from litebert.text import Encoding
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,43 @@ class Context:
         return await self.engine.answer(model, task, records, self.asked, **options)
 
     async def states(self, model: ServedModel, texts: Sequence[str]) -> list[np.ndarray]:
-        """Return the last states of each text's tokens."""
-        records = [record(text) for text in texts]
-        self.engine.check(model, records)
-        tokens = sum(model.tokens_of(records))
-        self.asked.model, self.asked.task = model.name, "embed"
-        self.asked.items, self.asked.tokens = len(texts), tokens
-        return await self.engine.call("states", lambda: model.states(texts), tokens, self.asked)
+        """Return the last states (T, H) of each text's tokens."""
+        return await self.engine.states(model, [record(text) for text in texts], self.asked)
+
+    async def texts(self, model: ServedModel, inputs: Any, cut: Cut | None = None) -> list[str]:
+        """Return the texts of a text, of token ids, or of a list of either.
+
+        Args:
+            model: Whose vocabulary and tokens count.
+            inputs: As sent; validated by type.
+            cut: How long they may be; None: as they are.
+
+        Raises:
+            DataError: Ids are not of this vocabulary, or a text is longer and may not be cut.
+            LitebertError: There are too many, or none.
+        """
+        given = listed(inputs)
+        lengths = [len(one) for one in given]
+        self.engine.check_lengths(model, lengths)
+        if cut is None and all(isinstance(one, str) for one in given):
+            return texts_of(model, given)
+        self.engine.admit(sum(lengths))
+        return await self.engine.tokenised(lambda: texts_of(model, given, cut), self.asked)
+
+    async def encodings(self, model: ServedModel, texts: Sequence[str]) -> list[Encoding]:
+        """Return the tokens of texts, with their places, and note how many they are."""
+        texts = [clean(text) for text in texts]
+        self.engine.check_lengths(model, [len(text) for text in texts])
+        found = await self.engine.tokenised(lambda: model.tokenizer.encode_batch(texts, offsets=True), self.asked)
+        self.asked.items, self.asked.tokens = len(texts), sum(map(len, found))
+        return found
+
+    async def decoded(self, model: ServedModel, rows: Sequence[Sequence[int]], *, skip_special: bool) -> list[str]:
+        """Return the texts that token ids stand for; errors as in ``texts``."""
+        self.engine.check_lengths(model, [len(row) for row in rows])
+        return await self.engine.tokenised(
+            lambda: [decoded(model, row, skip_special=skip_special) for row in rows], self.asked
+        )
 
 
 def context(request: Request) -> Context:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
+import numpy as np
+
 from litebert.errors import DataError, UsageError
-from litebert.serve.amounts import check_amount
+from litebert.serve.amounts import check_amount, work_of
 from litebert.serve.models import Models, ServedModel
 from litebert.serve.settings import ServeSettings
+from litebert.serve.tracing import UNNOTED, Notes
 from litebert.serve.waiting import Lane, Request, WaitingLine
 from litebert.serve.worker import Listener, TooLateError, Worker
 from litebert.tasks.base import Answer
@@ -23,7 +28,6 @@ logger = logging.getLogger("litebert.serve")
 
 LETTERS_A_TOKEN = 250
 """Letters that a text may have for each token of a batch: more cannot be meant seriously, and would take long to tokenise."""
-
 
 LETTERS_OF_A_TOKEN = 5
 """About as many; for a first guess."""
@@ -35,6 +39,10 @@ class TooLargeError(UsageError):
     """A request holds more than may be asked at once."""
 
     code = "too-large"
+
+
+class TooManyError(TooLargeError):
+    """A request holds too many texts."""
 
 
 class NothingAskedError(DataError):
@@ -62,6 +70,8 @@ class Asked:
         computing: Seconds.
         timeout: Seconds until nobody waits any more.
         gone: Set when the client has left.
+        began: When it came, as ``time.monotonic`` has it.
+        notes: Told of each part of the work, for traces.
     """
 
     timeout: float
@@ -74,6 +84,13 @@ class Asked:
     tokenising: float = 0.0
     queued: float = 0.0
     computing: float = 0.0
+    began: float = field(default_factory=time.monotonic)
+    notes: Notes = UNNOTED
+
+    @property
+    def left(self) -> float:
+        """Seconds until nobody waits any more."""
+        return self.began + self.timeout - time.monotonic()
 
 
 class Engine:
@@ -88,9 +105,12 @@ class Engine:
     def __init__(self, models: Models, settings: ServeSettings, listener: Listener) -> None:
         self.models, self.settings = models, settings
         self.line = WaitingLine(settings.max_batch_tokens, most_items=settings.max_queue_items)
+        rates = {name: model.measured_rate() for name, model in models.items()}
+        fastest = max(rates.values())
+        self._weights = {name: fastest / rate for name, rate in rates.items()}
         self.worker = Worker(
-            self.line, listener, rate=min(model.measured_rate() for model in models.values()),
-            most_wait=settings.max_queue_ms / 1000, hang=settings.hang_timeout, batch_seconds=settings.max_batch_ms / 1000,
+            self.line, listener, rate=fastest, most_wait=settings.max_queue_ms / 1000, hang=settings.hang_timeout,
+            batch_seconds=settings.max_batch_ms / 1000,
         )  # fmt: skip
         self.draining = False
         self._tokenisers = ThreadPoolExecutor(2, thread_name_prefix="tokenise")
@@ -126,46 +146,112 @@ class Engine:
             ClientGoneError: The client has left.
             WorkerLostError: What was to compute it is gone.
         """
-        self.check(model, records)
-        asked.model, asked.task, asked.items = model.name, task, asked.items + len(records)
-        self.worker.admit(sum(len(r.text) for r in records) // LETTERS_OF_A_TOKEN + 1)  # refusing must cost nothing
-        loop = asyncio.get_running_loop()
-        started = loop.time()
         most = self.settings.max_request_tokens
 
-        def looked_at() -> list[int]:
+        def look() -> tuple[list[int], list[int]]:
             check_amount(model, task, records, options, most)
-            return model.tokens_of(records)
+            tokens = model.tokens_of(records)
+            return tokens, work_of(model, task, records, options, tokens)
 
-        tokens = await loop.run_in_executor(self._tokenisers, looked_at)
-        asked.tokenising += loop.time() - started
-        asked.tokens += sum(tokens)
-        asked.characters += sum(len(r.text) + len(r.pair or "") for r in records)
-        if sum(tokens) > most:
-            raise TooLargeError(f"the request has {sum(tokens)} tokens, more than {most}", hint="Split it.")
+        def lane(paired: bool) -> Lane:
+            return Lane(
+                (model.name, task, _key(options), paired), lambda inputs: model.answer(task, inputs, options),
+                padded=model.pipeline.settings.backend != "torch", weight=self._weights[model.name],
+            )  # fmt: skip
+
+        work = await self._taken(model, task, records, look, asked)
         answers: dict[int, Answer] = {}
         for paired in (False, True):  # a batch is of texts or of pairs
             places = [i for i, record in enumerate(records) if (record.pair is not None) == paired]
             if places:
-                lane = Lane(
-                    (model.name, task, _key(options), paired), lambda inputs: model.answer(task, inputs, options),
-                    padded=model.pipeline.settings.backend != "torch",
-                )  # fmt: skip
-                found = await self._computed(lane, [records[i] for i in places], [tokens[i] for i in places], asked)
+                found = await self._computed(
+                    lane(paired), [records[i] for i in places], [work[i] for i in places], asked
+                )
                 answers.update(zip(places, found, strict=True))
         return [answers[i] for i in range(len(records))]
 
-    async def call(self, name: Hashable, compute: Callable[[], T], tokens: int, asked: Asked) -> T:
+    async def states(self, model: ServedModel, records: Sequence[Record], asked: Asked) -> list[np.ndarray]:
+        """Return the last states (T, H) of each text's tokens; arguments and errors as in ``answer``."""
+
+        def look() -> tuple[list[int], list[int]]:
+            tokens = [min(length, model.max_length) for length in model.tokens_of(records)]
+            return tokens, tokens
+
+        work = await self._taken(model, "embed", records, look, asked)
+        lane = Lane(
+            (model.name, "states"), lambda inputs: model.states([one.text for one in inputs]),
+            padded=model.pipeline.settings.backend != "torch", weight=self._weights[model.name],
+        )  # fmt: skip
+        return await self._computed(lane, records, work, asked)
+
+    async def _taken(
+        self, model: ServedModel, task: str, records: Sequence[Record], look: Callable[[], tuple[list[int], list[int]]], asked: Asked
+    ) -> list[int]:  # fmt: skip
+        """Take a request if it is sound and can be done in time; return the work of each record, in tokens."""
+        self.check(model, records)
+        asked.model, asked.task, asked.items = model.name, task, asked.items + len(records)
+        self.admit(sum(len(r.text) for r in records))
+        tokens, work = await self.tokenised(look, asked)
+        asked.tokens += sum(tokens)
+        asked.characters += sum(len(r.text) + len(r.pair or "") for r in records)
+        most = self.settings.max_request_tokens
+        if sum(tokens) > most:
+            raise TooLargeError(f"the request has {sum(tokens)} tokens, more than {most}", hint="Split it.")
+        return work
+
+    def admit(self, letters: int) -> None:
+        """Refuse what would wait too long before anything is done for it: refusing must cost nothing.
+
+        Args:
+            letters: Of its texts.
+
+        Raises:
+            OverloadError: It would wait too long.
+        """
+        self.worker.admit(letters // LETTERS_OF_A_TOKEN + 1)
+
+    async def tokenised(self, work: Callable[[], T], asked: Asked) -> T:
+        """Do what a tokenizer is needed for, beside the event loop.
+
+        Args:
+            work: Does it.
+            asked: Receives how long it took.
+
+        Raises:
+            ClientGoneError: The client has left before it was begun.
+        """
+
+        def unless_gone() -> T:
+            if asked.gone.is_set():
+                raise ClientGoneError
+            return work()
+
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        try:
+            return await loop.run_in_executor(self._tokenisers, unless_gone)
+        finally:
+            ended = loop.time()
+            asked.tokenising += ended - started
+            asked.notes.step("tokenise", started, ended)
+
+    async def call(
+        self, name: Hashable, compute: Callable[[], T], tokens: int, asked: Asked, *, seconds: float = 0.0
+    ) -> T:
         """Compute one thing in turn with the others, in a batch of its own.
 
         Args:
             name: Of the work.
             compute: Does it.
-            tokens: About as much work as so many tokens.
-            asked: Receives what it took.
+            tokens: About as much work as so many tokens of the model.
+            asked: Names the model, and receives what it took.
+            seconds: That it takes at least.
         """
-        lane = Lane((name, object()), lambda _inputs: [compute()], typical=False)
-        (found,) = await self._computed(lane, [None], [tokens], asked)
+        lane = Lane(
+            (name, object()), lambda _inputs: [compute()], typical=False, weight=self._weights.get(asked.model, 1.0)
+        )
+        least = self.worker.rate * seconds / lane.weight
+        (found,) = await self._computed(lane, [None], [max(tokens, math.ceil(least))], asked)
         return cast(T, found)
 
     def check(self, model: ServedModel, records: Sequence[Record]) -> None:
@@ -175,15 +261,18 @@ class Engine:
             TooLargeError: It holds too many texts.
             DataError: There are none, or one is far too long.
         """
-        if not records:
+        self.check_lengths(model, [len(r.text) + len(r.pair or "") for r in records])
+
+    def check_lengths(self, model: ServedModel, lengths: Sequence[int]) -> None:
+        """Do the same for texts of which only the lengths are known, in characters; errors as there."""
+        if not lengths:
             raise NothingAskedError("`inputs` cannot be empty")
         most = self.settings.most_items
-        if len(records) > most:
-            raise TooLargeError(f"batch size {len(records)} > maximum allowed batch size {most}")
+        if len(lengths) > most:
+            raise TooManyError(f"batch size {len(lengths)} > maximum allowed batch size {most}")
         letters = LETTERS_A_TOKEN * max(model.max_length, self.settings.max_batch_tokens)
-        longest = max(len(r.text) + len(r.pair or "") for r in records)
-        if longest > letters:
-            raise TooLargeError(f"a text has {longest} characters, more than {letters}", hint="Split it.")
+        if max(lengths) > letters:
+            raise TooLargeError(f"a text has {max(lengths)} characters, more than {letters}", hint="Split it.")
 
     async def _computed(self, lane: Lane, inputs: Sequence[Any], tokens: Sequence[int], asked: Asked) -> list[Any]:
         loop = asyncio.get_running_loop()
@@ -197,25 +286,35 @@ class Engine:
             with suppress(RuntimeError):  # the loop is closed: nobody listens any more
                 loop.call_soon_threadsafe(note)
 
-        request = Request(lane, inputs, tokens, deadline=self.worker.clock() + asked.timeout, finished=finish)
+        work = [math.ceil(lane.weight * count) for count in tokens]
+        request = Request(lane, inputs, work, deadline=self.worker.clock() + asked.left, finished=finish)
         self.worker.put(request)
         leaving = asyncio.ensure_future(asked.gone.wait())
         try:
             both: set[asyncio.Future[Any]] = {done, leaving}
-            await asyncio.wait(both, timeout=asked.timeout, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(both, timeout=max(asked.left, 0.0), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            request.gone = True
+            raise
         finally:
             leaving.cancel()
-            request.gone = not done.done()
-        asked.queued, asked.computing = asked.queued + request.queued, asked.computing + request.computing
+            asked.queued, asked.computing = asked.queued + request.queued, asked.computing + request.computing
+            _tell(request, self.worker.clock(), asked.notes)
         if not done.done():
-            raise (
-                ClientGoneError
-                if asked.gone.is_set()
-                else TooLateError("the deadline was over before there was an answer")
-            )
+            request.gone = asked.gone.is_set()
+            raise ClientGoneError if request.gone else TooLateError("the deadline was over before there was an answer")
         if request.error is not None:
             raise request.error
-        return [answer for answer in request.answers if answer is not None]
+        return request.answers
+
+
+def _tell(request: Request, ended: float, notes: Notes) -> None:
+    """Note how long a request waited, and then how long it was computed, the time between its batches included."""
+    begun = request.arrived + request.queued if request.queued else ended
+    notes.step("wait", request.arrived, begun)
+    if request.queued:
+        figures = {"items": len(request.inputs), "work": sum(request.tokens), "seconds": request.computing}
+        notes.step("compute", begun, ended, **figures)
 
 
 def _key(options: Mapping[str, Any]) -> Hashable:

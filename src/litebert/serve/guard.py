@@ -12,21 +12,24 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 
 from litebert.serve.engine import Asked
 from litebert.serve.keys import Keys
+from litebert.serve.logs import told
 from litebert.serve.metrics import Metrics
 from litebert.serve.settings import ServeSettings
-from litebert.serve.wire_errors import WireError, body_of, status_for
+from litebert.serve.tracing import UNTRACED, Tracing
+from litebert.serve.wire_errors import WireError, body_of, status_for, wire_error
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-logger = logging.getLogger("litebert.serve.access")
+logger = logging.getLogger("litebert.serve")
+access = logging.getLogger("litebert.serve.access")
 
 PUBLIC = frozenset(
     {"/", "/health", "/healthz", "/livez", "/readyz", "/startupz", "/ping", "/metrics", "/v2/health/live", "/v2/health/ready",
@@ -50,6 +53,19 @@ class RefusedError(Exception):
         self.error = error
 
 
+class Door:
+    """Whether requests are taken.
+
+    Attributes:
+        leaving: The server is about to end: every answer tells the client to come by another connection.
+        closed: What comes is refused, but for questions how the server is.
+        taken: Requests that have no answer yet.
+    """
+
+    def __init__(self) -> None:
+        self.leaving, self.closed, self.taken = False, False, 0
+
+
 class Guard:
     """Middleware around the application.
 
@@ -58,32 +74,49 @@ class Guard:
         settings: Limits.
         keys: Who may ask.
         metrics: Told of every request.
+        door: Whether it is open.
+        routes: Paths that there are, for the figures.
+        tracing: Told of requests.
     """
 
-    def __init__(self, app: Any, settings: ServeSettings, keys: Keys, metrics: Metrics) -> None:
+    def __init__(
+        self, app: Any, settings: ServeSettings, keys: Keys, metrics: Metrics, door: Door, routes: Collection[str] = (),
+        tracing: Tracing = UNTRACED,
+    ) -> None:  # fmt: skip
         self.app, self.settings, self.keys, self.metrics = app, settings, keys, metrics
+        self.door, self.routes, self.tracing = door, frozenset(routes), tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        visit = _Visit(scope, self.settings, send)
+        visit = _Visit(scope, self.settings, send, self.door)
         self.metrics.inflight.inc()
+        self.door.taken += 1
         try:
             await self._serve(visit, receive)
         except RefusedError as refusal:
             await visit.refuse(refusal.error)
+        except Exception as error:
+            logger.error("a request failed: %s", told(error))
+            await visit.refuse(wire_error(error))
         finally:
+            self.door.taken -= 1
             self.metrics.inflight.dec()
             self._note(visit)
 
     async def _serve(self, visit: _Visit, receive: Receive) -> None:
-        path, headers = visit.path, visit.headers
-        public = visit.scope["method"] in _LOOKING and (path in PUBLIC or path.startswith(PUBLIC_FOLDER))
+        headers, public = visit.headers, visit.public
+        if not public:
+            visit.asked.notes = self.tracing.begin(visit.scope["method"], headers)
+        if self.door.closed and not public:
+            raise RefusedError(WireError(503, "Unhealthy", "the server is shutting down", {"retry-after": "1"}))
         if not public and not self.keys.allow(headers):
             raise RefusedError(WireError(401, "Unauthorized", "a key is needed", {"www-authenticate": "Bearer"}))
         body = await self._body(visit, receive)
+        if self.settings.log_inputs:
+            visit.body = body.decode("utf-8", "replace")
         if visit.headers.get("content-type", "").split(";")[0] in _FORGOTTEN:
             others = [pair for pair in visit.scope["headers"] if pair[0].lower() != b"content-type"]
             visit.scope["headers"] = [*others, (b"content-type", b"application/json")]
@@ -106,10 +139,13 @@ class Guard:
             listening.cancel()
 
     async def _body(self, visit: _Visit, receive: Receive) -> bytes:
+        packed = visit.headers.get("content-encoding", "identity").strip().lower()
+        if packed not in ("", "identity"):
+            raise RefusedError(_packed(packed))
         most = self.settings.most_bytes
-        too_large = WireError(413, "Validation", f"the body has more than {most} bytes")
+        too_large = WireError(413, "TooLarge", f"the body has more than {most} bytes")
         length = visit.headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > most:
+        if length.isdecimal() and int(length[:19]) > most:
             raise RefusedError(too_large)
         body = bytearray()
         try:
@@ -129,21 +165,34 @@ class Guard:
 
     def _note(self, visit: _Visit) -> None:
         seconds = time.perf_counter() - visit.started
-        self.metrics.finished(visit.route, visit.status, visit.kind, visit.asked, seconds)
-        if self.settings.log == "off" or (visit.path in PUBLIC and visit.status < 400):
-            return
+        if not visit.status:  # it was cancelled: the server could not wait any longer
+            visit.status, visit.kind = 499, "Gone"
+        route = visit.route or (visit.path if visit.path in self.routes else "other")
+        self.metrics.finished(route, visit.status, visit.failure or visit.kind, visit.asked, seconds)
         asked = visit.asked
+        asked.notes.end(route, visit.status, visit.kind, {
+            "request_id": visit.number, "model": asked.model, "task": asked.task, "items": asked.items, "tokens": asked.tokens,
+        })  # fmt: skip
+        if self.settings.log == "off" or (visit.public and visit.status < 400):
+            return
         line = {
             "request_id": visit.number, "method": visit.scope["method"], "path": visit.path, "status": visit.status,
             "seconds": round(seconds, 4), "model": asked.model or None, "task": asked.task or None, "inputs": asked.items,
             "tokens": asked.tokens, "queue_seconds": round(asked.queued, 4), "error": visit.kind,
         }  # fmt: skip
-        if self.settings.log_inputs and visit.texts is not None:
-            line["body"] = visit.texts
+        if asked.notes.trace_id is not None:
+            line["trace_id"] = asked.notes.trace_id
+        if visit.body is not None:
+            line["body"] = visit.body
         if self.settings.log == "json":
-            logger.info("%s", json.dumps({"time": round(time.time(), 3), **line}, ensure_ascii=False))
+            access.info("%s", json.dumps({"time": round(time.time(), 3), **line}, ensure_ascii=False))
         else:
-            logger.info("%s", " ".join(f"{k}={v}" for k, v in line.items() if v not in (None, 0)))
+            access.info("%s", " ".join(f"{k}={v}" for k, v in line.items() if v not in (None, 0)))
+
+
+def _packed(how: str) -> WireError:
+    said = f"the body is compressed ({how[:40]}), and must be sent as it is"
+    return WireError(415, "Validation", said, {"accept-encoding": "identity"})
 
 
 async def _listen(receive: Receive, asked: Asked) -> None:
@@ -157,23 +206,29 @@ async def _listen(receive: Receive, asked: Asked) -> None:
 class _Visit:
     """One request on its way through."""
 
-    def __init__(self, scope: Scope, settings: ServeSettings, send: Send) -> None:
-        self.scope, self._send = scope, send
+    def __init__(self, scope: Scope, settings: ServeSettings, send: Send, door: Door) -> None:
+        self.scope, self._send, self._door = scope, send, door
         self.started = time.perf_counter()
         self.path: str = scope["path"]
         self.headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         said = self.headers.get("x-request-id", "")
         self.number = said if _NUMBER.fullmatch(said) else uuid.uuid4().hex
         self.asked = Asked(_patience(self.headers, settings.request_timeout), asyncio.Event())
-        self.status, self.begun = 0, False
+        self.status, self.begun, self.last = 0, False, False
         self.kind: str | None = None
-        self.texts: str | None = None
+        self.body: str | None = None
+        self.failure: str | None = None
+
+    @property
+    def public(self) -> bool:
+        """Whether it only looks at what everybody may see."""
+        return self.scope["method"] in _LOOKING and (self.path in PUBLIC or self.path.startswith(PUBLIC_FOLDER))
 
     @property
     def route(self) -> str:
-        """Template of the path, so that figures do not multiply with what clients make up."""
+        """Template of the path, so that figures do not multiply with what clients make up; none for what was refused before."""
         route = self.scope.get("route")
-        return str(getattr(route, "path", "other"))
+        return str(getattr(route, "path", ""))
 
     async def send(self, message: Message) -> None:
         """Pass an answer on, with our headers."""
@@ -184,6 +239,8 @@ class _Visit:
 
     def _extra(self) -> list[tuple[bytes, bytes]]:
         found = {"x-request-id": self.number}
+        if self.last or self._door.leaving:
+            found["connection"] = "close"
         asked = self.asked
         if asked.items:
             total = 1000 * (time.perf_counter() - self.started)
@@ -203,8 +260,7 @@ class _Visit:
             return
         body = json.dumps(body_of(error, self.path)).encode()
         headers = {"content-type": "application/json", "content-length": str(len(body)), **error.headers}
-        if error.status in (408, 413):
-            headers["connection"] = "close"
+        self.last = error.status in (408, 413, 415)  # the rest of the body is still to come
         start = {
             "type": "http.response.start", "status": status_for(error, self.path),
             "headers": [(name.encode(), value.encode()) for name, value in headers.items()],

@@ -22,7 +22,7 @@ from litebert.errors import DataError, UsageError, nearest
 from litebert.search.description import Description, read_description
 from litebert.search.faq import Calibration
 from litebert.search.index import Hit, Index
-from litebert.search.location import open_store
+from litebert.search.location import how_to_build, open_store
 from litebert.serve.models import ServedModel, UnknownModelError, load_model, named
 from litebert.serve.settings import ServeSettings
 
@@ -266,8 +266,7 @@ def _nothing(location: str, *, questions: bool) -> DataError:
     if questions:
         hint = "Give a table of questions and answers, or an index made with: litebert index MODEL FILE --faq --out DIR"
         return DataError(f"there is no file and no index {location}", hint=hint, path=location)
-    hint = "Build one: litebert index MODEL INPUT... --out DIR"
-    return DataError(f"there is no index in {location}", hint=hint, path=location)
+    return DataError(f"there is no index in {location}", hint=how_to_build(location), path=location)
 
 
 def embedder_of(model: ServedModel) -> Any:

@@ -22,6 +22,12 @@ COUNTS = tuple(float(2**n) for n in range(20))
 _SUFFIX = re.compile(r"(?m)^((?:# (?:HELP|TYPE) )?te_\w+?)_total\b")
 """What the client library appends to the name of a counter, and TEI's names do not have."""
 
+FAILURES = {
+    "Validation": "validation", "Empty": "validation", "BatchSize": "batch_size", "NotFound": "model_type", "Overloaded": "overloaded",
+    "Timeout": "dropped", "Gone": "dropped", "Tokenizer": "tokenization", "Backend": "inference", "Unhealthy": "inference",
+}  # fmt: skip
+"""Kinds of our errors, and Text Embeddings Inference's names of them; it counts no others."""
+
 
 class Metrics:
     """All figures of a process.
@@ -45,8 +51,8 @@ class Metrics:
             **r,
         )
         self.queue = Histogram("litebert_queue_seconds", "Between arrival and first batch.", buckets=SECONDS, **r)
-        self.inputs = Counter("litebert_inputs", "Texts that were answered.", ["model", "task"], **r)
-        self.tokens = Counter("litebert_tokens", "Tokens that were computed.", ["model"], **r)
+        self.inputs = Counter("litebert_inputs", "Texts of requests that were answered.", ["model", "task"], **r)
+        self.tokens = Counter("litebert_tokens", "Tokens of requests that were answered.", ["model"], **r)
         self.batch_items = Histogram("litebert_batch_items", "Texts in a batch.", buckets=COUNTS, **r)
         self.batch_tokens = Histogram("litebert_batch_tokens", "Tokens in a batch.", buckets=COUNTS, **r)
         self.batch_seconds = Histogram("litebert_batch_seconds", "Time of a batch.", buckets=SECONDS, **r)
@@ -113,7 +119,7 @@ class Metrics:
         Args:
             route: Template of its path.
             status: Of the answer.
-            kind: Of the error, if there was one.
+            kind: Of the error, if there was one; ``BatchSize`` where it was too many texts.
             asked: What is known of it.
             seconds: It took.
         """
@@ -121,7 +127,7 @@ class Metrics:
         self.seconds.labels(route).observe(seconds)
         if status in (401, 408, 413, 429, 503):
             self.rejected.labels(str(kind).lower()).inc()
-        if not asked.task and kind is None:
+        if not asked.task and (kind not in FAILURES or route == "other"):
             return
         method = "batch" if asked.items > 1 else "single"
         self.te_count.labels(method).inc()
@@ -129,7 +135,7 @@ class Metrics:
         if of_task is not None:
             of_task[0].inc()
         if status >= 400:
-            self.te_failure.labels(_FAILURES.get(str(kind), "inference")).inc()
+            self.te_failure.labels(FAILURES.get(str(kind), "inference")).inc()
             return
         if of_task is not None:
             of_task[1].inc()
@@ -149,23 +155,16 @@ class Metrics:
             ):
                 times[part].observe(value)
 
-    def render(self, waiting: int) -> bytes:
-        """Return all of it as Prometheus reads it.
+    def wait(self, items: int) -> None:
+        """Note how many texts wait now; to be called every second or so, since another process may be asked for the figures."""
+        self.waiting.set(items)
+        self.te_queue_size.set(items)
 
-        Args:
-            waiting: Texts that wait now.
-        """
-        self.waiting.set(waiting)
-        self.te_queue_size.set(waiting)
+    def render(self) -> bytes:
+        """Return all of it as Prometheus reads it."""
         registry = self.registry
         if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         text = generate_latest(registry).decode("utf-8")
         return _SUFFIX.sub(r"\1", text).encode("utf-8")
-
-
-_FAILURES = {
-    "Validation": "validation", "Empty": "validation", "NotFound": "model_type", "Overloaded": "overloaded", "Timeout": "dropped",
-    "Gone": "dropped", "Tokenizer": "tokenization",
-}  # fmt: skip

@@ -5,27 +5,37 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import multiprocessing
 import os
 import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from prometheus_client.multiprocess import mark_process_dead
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
-from litebert.errors import RunError
+from litebert.errors import LitebertError, RunError
 from litebert.serve.app import make_app
 from litebert.serve.keys import VARIABLE, Keys, check_open
+from litebert.serve.logs import Lines, attach
 from litebert.serve.settings import ServeSettings
+from litebert.serve.worker import RESTARTS, WITHIN
 
 SETTINGS = "LITEBERT_SERVE_SETTINGS"
 """Environment variable by which processes of one server get its settings."""
+
+SILENCE = 300.0
+"""Seconds after which a process that does not answer counts as hanging; one that starts on a busy machine is silent for long."""
 
 logger = logging.getLogger("litebert.serve")
 
@@ -41,7 +51,7 @@ def run(settings: ServeSettings, tell: Callable[[str], None]) -> None:
         LitebertError: A model cannot be loaded, the port is taken, or the address is open to the world without a key.
     """
     check_open(settings, Keys((*settings.api_keys, os.environ.get(VARIABLE, "")), settings.api_key_file))
-    _prepare_process(settings)
+    prepare_process(settings)
     sock = _bound(settings)
     host, port = sock.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -50,7 +60,7 @@ def run(settings: ServeSettings, tell: Callable[[str], None]) -> None:
             app = make_app(settings)
             tell(address)
             with _signals_end_it():
-                uvicorn.Server(_config(settings, app)).run(sockets=[sock])
+                uvicorn.Server(uvicorn_config(settings, app)).run(sockets=[sock])
             if app.state.engine.worker.broken:
                 raise RunError(
                     "the worker failed again and again", hint="The log says why; a supervisor may start it anew."
@@ -65,48 +75,171 @@ def run(settings: ServeSettings, tell: Callable[[str], None]) -> None:
 def application() -> FastAPI:
     """Return the application of a process that another one started; settings are in the environment."""
     settings = ServeSettings(**json.loads(os.environ[SETTINGS]))
-    _prepare_process(settings)
-    return make_app(settings)
+    prepare_process(settings)
+    try:
+        app = make_app(settings)
+    except LitebertError as error:
+        logger.error("%s%s", error.message, f" ({error.hint})" if error.hint else "")
+        sys.exit(STARTUP_FAILURE)  # the other processes would fail in the same way
+    parent = multiprocessing.parent_process()
+    app.state.parent = None if parent is None else parent.pid
+    return app
 
 
 class PatientProtocol(HttpToolsProtocol):
-    """Closes a connection whose headers do not come in time, which would hold it for ever otherwise."""
+    """Lets go of who would hold a connection for ever: sends its headers too slowly, or reads nothing of its answer."""
 
     patience = 10.0
-    _watch: asyncio.TimerHandle | None = None
+    _headers: asyncio.TimerHandle | None = None
+    _reading: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for the headers."""
         super().connection_made(transport)
-        self._watch = self.loop.call_later(self.patience, self._close)
+        self._headers = self.loop.call_later(self.patience, self.transport.close)
 
     def on_message_begin(self) -> None:
         """Begin to wait for the headers of a further request."""
         super().on_message_begin()
-        if self._watch is None:
-            self._watch = self.loop.call_later(self.patience, self._close)
+        if self._headers is None:
+            self._headers = self.loop.call_later(self.patience, self.transport.close)
 
     def on_headers_complete(self) -> None:
-        """Stop waiting."""
-        self._stop()
+        """Stop waiting for headers."""
+        _cancel(self._headers)
+        self._headers = None
         super().on_headers_complete()
 
+    def pause_writing(self) -> None:
+        """Begin to look whether the client reads."""
+        super().pause_writing()
+        self._look(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        """Stop looking: it has read enough."""
+        super().resume_writing()
+        _cancel(self._reading)
+        self._reading = None
+
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting."""
-        self._stop()
+        """Stop waiting for anything."""
+        _cancel(self._headers)
+        _cancel(self._reading)
         super().connection_lost(exc)
 
-    def _stop(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
+    def _look(self, unread: int) -> None:
+        self._reading = self.loop.call_later(self.patience, self._go_on, unread)
 
-    def _close(self) -> None:
-        self._watch = None
-        self.transport.close()
+    def _go_on(self, unread: int) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left >= unread:
+            self.transport.abort()
+        else:
+            self._look(left)
 
 
-def _config(settings: ServeSettings, app: Any) -> uvicorn.Config:
+def _cancel(handle: asyncio.TimerHandle | None) -> None:
+    if handle is not None:
+        handle.cancel()
+
+
+class Processes(Multiprocess):
+    """Several processes on one socket. One that ends is replaced, but not again and again; keys are read again without any ending.
+
+    Args:
+        settings: Theirs.
+        sock: They listen on it.
+        folder: Of their figures.
+    """
+
+    def __init__(self, settings: ServeSettings, sock: socket.socket, folder: str) -> None:
+        config = uvicorn_config(settings, "litebert.serve.server:application")
+        config.factory, config.workers = True, settings.workers
+        super().__init__(config, sockets=[sock])
+        self.folder = folder
+        self.problem: str | None = None
+        self._ended: deque[float] = deque()
+        self._asked: dict[int | None, float] = {}
+        self._started: set[int | None] = set()
+        self._owed: set[int | None] = set()
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace those that have ended or are silent; give up if one could not even start, or if too many end."""
+        for place, process in enumerate(self.processes):
+            if self.should_exit.is_set():
+                return
+            if process.process.is_alive() and self._heard(process):
+                continue
+            process.kill()
+            process.join()
+            mark_process_dead(process.pid, self.folder)  # type: ignore[no-untyped-call]
+            for known in (self._started, self._owed):
+                known.discard(process.pid)
+            self._asked.pop(process.pid, None)
+            self._judge(process.exitcode)
+            if not self.should_exit.is_set():
+                logger.error("process %s has ended (%s); a new one takes over", process.pid, process.exitcode)
+                self.processes[place] = Process(self.config, self.sockets)
+                self.processes[place].start()
+
+    def _heard(self, process: Process) -> bool:
+        """Return whether a process has answered lately; waiting for an answer would keep us from hearing signals."""
+        now = time.monotonic()
+        try:
+            if process.pid not in self._asked:
+                process.parent_conn.send(b"ping")
+                self._asked[process.pid] = now
+            elif process.parent_conn.poll():
+                self._note_answer(process, started=process.parent_conn.recv())
+        except (OSError, EOFError):
+            return False
+        return now - self._asked.get(process.pid, now) < SILENCE
+
+    def _note_answer(self, process: Process, *, started: bool) -> None:
+        """Note what a process says; what it was not there to hear is said again once it has started."""
+        del self._asked[process.pid]
+        if started:
+            self._started.add(process.pid)
+            if process.pid in self._owed:
+                self._owed.discard(process.pid)
+                self._tell(signal.SIGHUP, [process])
+
+    def _judge(self, code: int | None) -> None:
+        """Note that a process has ended, and whether there is any use in another."""
+        now = time.monotonic()
+        self._ended.append(now)
+        while self._ended[0] < now - WITHIN:
+            self._ended.popleft()
+        if code == STARTUP_FAILURE:
+            self.problem = "a process could not start"
+        elif len(self._ended) > RESTARTS * self.config.workers:
+            self.problem = "the processes end again and again"
+        if self.problem is not None:
+            self.should_exit.set()
+
+    def handle_hup(self) -> None:
+        """Let every process read its keys again; one that starts has no ear for it yet, and would end."""
+        self._owed |= {process.pid for process in self.processes if process.pid not in self._started}
+        self._tell(signal.SIGHUP, [process for process in self.processes if process.pid in self._started])
+
+    def join_all(self) -> None:
+        """Wait until all have ended; a further signal is passed on, which ends them at once."""
+        while any(process.exitcode is None for process in self.processes):
+            again = [number for number in self.signal_queue if number in (signal.SIGINT, signal.SIGTERM)]
+            self.signal_queue.clear()
+            if again:
+                self._tell(signal.SIGTERM, self.processes)
+            time.sleep(0.05)
+        super().join_all()
+
+    def _tell(self, number: int, processes: Iterable[Process]) -> None:
+        for process in processes:
+            if process.pid is not None and process.exitcode is None:
+                os.kill(process.pid, number)
+
+
+def uvicorn_config(settings: ServeSettings, app: Any) -> uvicorn.Config:
+    """Return how uvicorn serves an application, or the one that a name leads to."""
     return uvicorn.Config(
         app, http=PatientProtocol, ws="none", log_config=None, access_log=False, server_header=False, timeout_keep_alive=30,
         timeout_graceful_shutdown=max(1, round(settings.shutdown_timeout)), lifespan="on", h11_max_incomplete_event_size=65536,
@@ -131,12 +264,17 @@ def _bound(settings: ServeSettings) -> socket.socket:
 
 
 def _run_many(settings: ServeSettings, sock: socket.socket) -> None:
-    """Run several processes on one socket; each that ends is replaced, and all add their figures up in one folder."""
+    """Run several processes, which add their figures up in one folder.
+
+    Raises:
+        RunError: They could not start, or ended again and again.
+    """
     with tempfile.TemporaryDirectory(prefix="litebert-metrics-") as folder:
         os.environ[SETTINGS], os.environ["PROMETHEUS_MULTIPROC_DIR"] = settings.model_dump_json(), folder
-        config = _config(settings, "litebert.serve.server:application")
-        config.factory, config.workers = True, settings.workers
-        Multiprocess(config, sockets=[sock]).run()
+        processes = Processes(settings, sock, folder)
+        processes.run()
+        if processes.problem is not None:
+            raise RunError(processes.problem, hint="The log says why.")
 
 
 @contextmanager
@@ -150,12 +288,11 @@ def _signals_end_it() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _prepare_process(settings: ServeSettings) -> None:
+def prepare_process(settings: ServeSettings) -> None:
     """Set what belongs to the process: how long it waits for headers, and where it logs to."""
     PatientProtocol.patience = settings.read_timeout
-    root = logging.getLogger("litebert")
-    root.setLevel(logging.INFO if settings.log != "off" else logging.WARNING)
-    if not root.handlers:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        root.addHandler(handler)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Lines(as_json=settings.log == "json"))
+    attach(handler, "litebert", logging.INFO if settings.log != "off" else logging.WARNING)
+    attach(handler, "uvicorn", logging.WARNING)
+    attach(handler, "opentelemetry", logging.WARNING)

@@ -65,6 +65,8 @@ class ServeSettings(Settings):
     """A line for each request on stderr, as JSON or as text."""
     log_inputs: bool = False
     """Put the texts into the log, too."""
+    otel: bool = False
+    """Traces for OpenTelemetry, as its variables ``OTEL_*`` say (the extra ``otel``); a variable that names a collector is enough."""
     device: str = "auto"
     """Where models run."""
     engine: EngineSettings = EngineSettings()

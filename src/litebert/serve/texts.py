@@ -1,65 +1,92 @@
-"""The texts of a request, from strings or token ids, cut where the client asks for it."""
+"""The texts of a request, from strings or token ids, cut where the client asks for it. All of it tokenises: not for the event loop."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from litebert.errors import DataError
 from litebert.serve.answers import clean
-from litebert.serve.models import ServedModel
+from litebert.serve.models import SPECIALS, ServedModel
 
 
-def texts_of(model: ServedModel, inputs: Any) -> list[str]:
-    """Return the texts of a text, of token ids, or of a list of either.
+class Cut(NamedTuple):
+    """How long texts may be.
+
+    Attributes:
+        most: Tokens, special ones not counted.
+        left: The beginning is cut, not the end.
+        refuse: What is longer is refused, not cut.
+    """
+
+    most: int
+    left: bool = False
+    refuse: bool = False
+
+
+def window_cut(model: ServedModel, truncate: bool | None, direction: str = "right") -> Cut | None:
+    """Return how texts are brought to a model's window.
 
     Args:
-        model: Whose vocabulary the ids are of.
-        inputs: As sent; validated by type.
+        model: Whose window counts.
+        truncate: True cuts what is longer, False refuses it, None leaves it to be read in windows.
+        direction: ``left`` cuts the beginning.
+    """
+    if truncate is None:
+        return None
+    return Cut(model.max_length - SPECIALS, left=direction.lower() == "left", refuse=not truncate)
+
+
+def listed(inputs: Any) -> list[str | Sequence[int]]:
+    """Return a text, token ids, or a list of either, as a list."""
+    if isinstance(inputs, str) or (inputs and all(isinstance(one, int) for one in inputs)):
+        return [inputs]
+    return list(inputs)
+
+
+def texts_of(model: ServedModel, inputs: Sequence[str | Sequence[int]], cut: Cut | None = None) -> list[str]:
+    """Return texts, as long as the client wants them.
+
+    Args:
+        model: Whose vocabulary the ids are of, and the tokens that count.
+        inputs: Texts or token ids.
+        cut: How long; None: as they are.
 
     Raises:
-        DataError: The ids are not of this vocabulary.
+        DataError: The ids are not of this vocabulary, or a text is longer and may not be cut.
     """
-    if isinstance(inputs, str):
-        return [clean(inputs)]
-    if inputs and all(isinstance(one, int) for one in inputs):
-        return [_decoded(model, inputs)]
-    return [clean(one) if isinstance(one, str) else _decoded(model, one) for one in inputs]
+    texts = [clean(one) if isinstance(one, str) else decoded(model, one) for one in inputs]
+    return texts if cut is None else _shortened(model, texts, cut)
 
 
-def _decoded(model: ServedModel, ids: Sequence[int]) -> str:
+def decoded(model: ServedModel, ids: Sequence[int], *, skip_special: bool = True) -> str:
+    """Return the text that token ids stand for.
+
+    Args:
+        model: Whose vocabulary they are of.
+        ids: Of one text.
+        skip_special: Leave out ``[CLS]`` and the like.
+
+    Raises:
+        DataError: They are not of this vocabulary.
+    """
     size = model.tokenizer.vocab_size
     if any(not 0 <= i < size for i in ids):
         raise DataError(
             f"token ids must be below {size}, the size of the vocabulary of {model.name}",
             hint="Another tokenizer's? Send texts, as LangChain's OpenAIEmbeddings does with check_embedding_ctx_length=False",
         )
-    return clean(model.tokenizer.decode(list(ids), skip_special=True))
+    return clean(model.tokenizer.decode(list(ids), skip_special=skip_special))
 
 
-def fitted(model: ServedModel, texts: Sequence[str], truncate: bool | None, direction: str) -> list[str]:
-    """Return texts as long as the client wants them.
-
-    Args:
-        model: Whose window counts.
-        texts: Any number.
-        truncate: True cuts what is longer than a window, False refuses it, None leaves it to be read in windows.
-        direction: ``left`` cuts the beginning.
-
-    Raises:
-        DataError: One is longer and may not be cut.
-    """
-    if truncate is None:
-        return list(texts)
-    most = model.max_length
+def _shortened(model: ServedModel, texts: Sequence[str], cut: Cut) -> list[str]:
     found = []
     for text, encoding in zip(texts, model.tokenizer.encode_batch(list(texts), offsets=True), strict=True):
-        if len(encoding) <= most:
+        places = encoding.offsets[1:-1]
+        if len(places) <= cut.most:
             found.append(text)
-        elif not truncate:
-            raise DataError(f"`inputs` must have less than {most} tokens. Given: {len(encoding)}")
-        elif direction.lower() == "left":
-            found.append(text[encoding.offsets[-(most - 1)][0] :])
+        elif cut.refuse:
+            raise DataError(f"`inputs` must have less than {cut.most + SPECIALS} tokens. Given: {len(encoding)}")
         else:
-            found.append(text[: encoding.offsets[most - 2][1]])
+            found.append(text[places[-cut.most][0] :] if cut.left else text[: places[cut.most - 1][1]])
     return found

@@ -3,7 +3,7 @@
 A request is a list of items; its items may be computed in different batches, beside those of others. Requests take turns, so that one
 of a thousand texts does not hold up one of a single text. A batch begins with an item of the request whose turn it is; items of
 similar length follow, one of each request in turn, then others, until the budget of tokens is used. What is longer than the budget is
-computed alone. NothingAskedError here waits, locks or computes: the worker does (``worker.py``).
+computed alone. Nothing here waits, locks or computes: the worker does (``worker.py``).
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ class Lane:
         compute: Answers inputs, in order; an exception means that none of them is answered.
         padded: Whether every input of a batch costs as much as the longest.
         typical: Whether the time it takes tells how many tokens a second are computed; a search takes its time otherwise.
+        weight: How many tokens of the fastest model one of this one is as much work as; ``Request.tokens`` counts such.
     """
 
     key: Hashable
     compute: Callable[[Sequence[Any]], Sequence[Any]]
     padded: bool = False
     typical: bool = True
+    weight: float = 1.0
 
 
 class OverloadError(Exception):
@@ -181,8 +183,11 @@ class WaitingLine:
         yield from list(self._turns.values())
 
     def ahead_of(self, tokens: int) -> int:
-        """Return the tokens that will be computed before or beside those of a new request: of each other as many as its own at most."""
-        return sum(min(request.waiting_tokens, tokens) for request in self._turns.values())
+        """Return the tokens that will be computed before or beside those of a new request.
+
+        Of each other request as many as its own at most, but an item at least: in its turn an item is computed whole.
+        """
+        return sum(min(r.waiting_tokens, max(tokens, r.tokens[r.first()])) for r in self._turns.values() if r.waits)
 
     def put(self, request: Request) -> None:
         """Let a request wait.

@@ -7,7 +7,10 @@ Two shapes serve all: OpenAI's object under ``error``, and for everybody else a 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from fastapi.exceptions import RequestValidationError
 
 from litebert.errors import DataError, LitebertError, MachineError, UsageError
 from litebert.serve.engine import ClientGoneError, NothingAskedError
@@ -32,8 +35,10 @@ class WireError(NamedTuple):
     headers: dict[str, str] = {}  # noqa: RUF012 - never changed
 
 
-_OPENAI_TYPES = {400: "invalid_request_error", 401: "authentication_error", 404: "not_found_error", 413: "invalid_request_error",
-                 422: "invalid_request_error", 429: "rate_limit_error"}  # fmt: skip
+LONGEST = 1500
+"""Characters of a message."""
+_TOO_DEEP = "the body is nested too deeply"
+_OPENAI_TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
 def wire_error(error: BaseException) -> WireError:
@@ -48,12 +53,14 @@ def wire_error(error: BaseException) -> WireError:
         return WireError(503, "Unhealthy", str(error), {"retry-after": "1"})
     if isinstance(error, ClientGoneError):
         return WireError(499, "Gone", "the client has left")
-    if isinstance(error, LitebertError):
+    if isinstance(error, LitebertError | RecursionError):
         return _of_user(error)
     return WireError(500, "Backend", "the model failed on this input; the log says why")
 
 
-def _of_user(error: LitebertError) -> WireError:
+def _of_user(error: LitebertError | RecursionError) -> WireError:
+    if isinstance(error, RecursionError):  # nothing but what is sent is nested as deeply
+        return WireError(422, "Validation", _TOO_DEEP)
     if isinstance(error, UnknownModelError):
         return WireError(404, "NotFound", _text(error))
     if isinstance(error, NothingAskedError):
@@ -85,9 +92,51 @@ def status_for(error: WireError, path: str) -> int:
 
 
 def body_of(error: WireError, path: str) -> dict[str, Any]:
-    """Return the body of an error for a path."""
+    """Return the body of an error for a path; what a message quotes of a request may be a megabyte, and is cut."""
+    if len(error.message) > LONGEST:
+        error = error._replace(message=f"{error.message[: LONGEST // 2]} ... {error.message[-LONGEST // 3 :]}")
     if is_openai(path):
         status = status_for(error, path)
-        kind = _OPENAI_TYPES.get(status, "server_error")
+        kind = _OPENAI_TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
         return {"error": {"message": error.message, "type": kind, "param": None, "code": error.kind.lower()}}
     return {"error": error.message, "error_type": error.kind, "message": error.message, "detail": error.message}
+
+
+# --- What is wrong with a body --------------------------------------------------------------------------------------------
+
+
+def invalid_body(error: RequestValidationError, kind: str = "") -> str:
+    """Return what is wrong with a request, the first few fields of it, in one line.
+
+    Args:
+        error: As FastAPI found it.
+        kind: Content type of the body.
+    """
+    if isinstance(error.body, bytes):  # it was not even read
+        return f"the body is {kind[:100] or 'of no type'}, and must be JSON, which its header names: content-type: application/json"
+    said: list[str] = []
+    for problem in error.errors()[:5]:
+        if problem.get("type") == "json_invalid":
+            return _broken(error.body, problem)
+        place = ".".join(str(part) for part in problem.get("loc", ()) if part != "body")
+        text = "a body is needed" if not place and problem.get("type") == "missing" else problem.get("msg", "is wrong")
+        said.append(f"{place}: {text}" if place else str(text))
+    return "; ".join(dict.fromkeys(said))
+
+
+def _broken(text: Any, problem: Mapping[str, Any]) -> str:
+    """Return where JSON ends to be any, and why, as Python's reader says it."""
+    at = int(problem["loc"][-1])
+    line = column = 1
+    if isinstance(text, str):
+        line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+    return f"the body is not JSON: {problem['ctx']['error']} at line {line}, column {column}"
+
+
+def unreadable(cause: BaseException) -> str:
+    """Return why a body cannot be read, other than that it is not JSON."""
+    if isinstance(cause, UnicodeDecodeError):
+        return f"the body is not UTF-8: byte {cause.start} is 0x{cause.object[cause.start]:02x}"
+    if isinstance(cause, RecursionError):
+        return _TOO_DEEP
+    return f"the body cannot be read: {cause}" if isinstance(cause, ValueError) else "the body cannot be read"

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from litebert.errors import LitebertError
+from litebert.serve.logs import told
 from litebert.serve.waiting import Batch, OverloadError, Request, WaitingLine
 
 logger = logging.getLogger("litebert.serve")
@@ -29,9 +30,15 @@ SLOWEST = 20.0
 LEAST_BATCH = 256
 """Tokens that a batch may always have."""
 
+_ENDING = "the server is shutting down"
+
 
 class WorkerLostError(Exception):
     """What was to compute an answer is gone; the request may be sent again."""
+
+
+class FailedError(Exception):
+    """The model failed on this input, and the log says where; asking again will not help."""
 
 
 class TooLateError(Exception):
@@ -72,7 +79,7 @@ class Worker:
         most_wait: Seconds that a new request may be expected to wait; beyond it is refused.
         hang: Seconds after which a batch counts as hanging, whatever was estimated.
         batch_seconds: That a batch should take at most.
-        clock: Of the deadlines.
+        clock: Of deadlines and durations.
     """
 
     def __init__(
@@ -102,11 +109,11 @@ class Worker:
 
         Raises:
             OverloadError: It would wait too long.
-            WorkerLostError: NothingAskedError computes any more.
+            WorkerLostError: Nothing computes any more.
         """
         with self._changed:
             if self.broken or self._closing:
-                raise WorkerLostError("the server is shutting down" if self._closing else "the worker is gone")
+                raise WorkerLostError(_ENDING if self._closing else "the worker is gone")
             self._admit(request.waiting_tokens)
             request.arrived = self.clock()
             self.line.put(request)
@@ -140,7 +147,7 @@ class Worker:
         thread = self._thread
         if self.broken or thread is None or not thread.is_alive():
             return False
-        return now.batch is None or time.monotonic() - now.since < self.longest(now.batch)
+        return now.batch is None or self.clock() - now.since < self.longest(now.batch)
 
     def longest(self, batch: Batch) -> float:
         """Return the seconds after which a batch counts as hanging."""
@@ -163,6 +170,16 @@ class Worker:
             self._thread.join(seconds)
         return self._thread is None or not self._thread.is_alive()
 
+    def abandon(self) -> None:
+        """Take no more work, and fail what waits and what is computed at once."""
+        with self._changed:
+            self._closing = True
+            batch, self._now.batch = self._now.batch, None
+            lost = [*(r for r, _ in (batch.items if batch else ())), *self.line.requests()]
+            self._changed.notify_all()
+        for request in dict.fromkeys(lost):
+            request.fail(WorkerLostError(_ENDING))
+
     def supervise(self) -> None:
         """Replace the thread if it has ended or hangs; to be called every second or so."""
         if self.broken or self._thread is None or self.alive() or (self._closing and self.idle()):
@@ -170,8 +187,8 @@ class Worker:
         hangs = self._thread.is_alive()
         with self._changed:
             lost, self._now = self._now.batch, _Now()
-            self._replaced.append(time.monotonic())
-            while self._replaced and self._replaced[0] < time.monotonic() - WITHIN:
+            self._replaced.append(self.clock())
+            while self._replaced[0] < self.clock() - WITHIN:
                 self._replaced.popleft()
             self.broken = len(self._replaced) > RESTARTS
             waiting = list(self.line.requests()) if self.broken else []
@@ -210,7 +227,7 @@ class Worker:
                 now.batch = None
                 batch, given_up = self.line.take(self.clock())
                 if batch is not None:
-                    now.batch, now.since = batch, time.monotonic()
+                    now.batch, now.since = batch, self.clock()
                 elif not given_up:
                     if self._closing:
                         return None
@@ -237,7 +254,10 @@ class Worker:
         if batch.lane.typical:
             self.rate += 0.2 * (batch.tokens / seconds - self.rate)
             self._set_budget()
-        self.listener.batch(len(batch.items), batch.tokens, longest * len(batch.items), seconds)
+        weight = batch.lane.weight
+        self.listener.batch(
+            len(batch.items), round(batch.tokens / weight), round(longest * len(batch.items) / weight), seconds
+        )
         for request in dict.fromkeys(r for r, _ in batch.items):
             request.computing += seconds
         for (request, index), outcome in zip(batch.items, outcomes, strict=True):
@@ -280,9 +300,10 @@ def _alone(batch: Batch, number: int) -> Any:
 
 
 def _told(error: Exception) -> Exception:
-    if not isinstance(error, LitebertError):
-        logger.error("an item failed: %s", type(error).__name__, exc_info=error)
-    return error
+    if isinstance(error, LitebertError):
+        return error
+    logger.error("an item failed: %s", told(error))
+    return FailedError(type(error).__name__)
 
 
 def _memory(error: Exception) -> bool:

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi.responses import PlainTextResponse, Response
+from pydantic import Field
 
 from litebert.serve.answers import Json
 from litebert.serve.engine import Engine
+from litebert.serve.metrics import Metrics
+from litebert.serve.routes.native_answers import Sent
 
 router = APIRouter(tags=["health"])
 
 _ALIVE = ("/livez", "/v2/health/live")
 _READY = ("/readyz", "/healthz", "/startupz", "/health", "/ping", "/v2/health/ready")
+
+
+class Checks(Sent):
+    """What was looked at."""
+
+    worker: bool
+    models: bool
+    not_draining: bool = Field(alias="not draining")
+
+
+class Health(Sent):
+    """How the server is."""
+
+    status: Literal["ok", "unavailable"]
+    live: bool
+    ready: bool
+    checks: Checks | None = None
 
 
 def checks(engine: Engine) -> dict[str, bool]:
@@ -41,12 +61,16 @@ async def ready(request: Request, verbose: bool = False) -> Response:
 async def metrics(request: Request) -> Response:
     """Return the figures for Prometheus."""
     engine: Engine = request.app.state.engine
-    text = request.app.state.metrics.render(engine.line.items)
+    figures: Metrics = request.app.state.metrics
+    figures.wait(engine.line.items)
+    text = figures.render()
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 for _path in (*_ALIVE, *_READY):
     _check, _shown = (live if _path in _ALIVE else ready), _path in ("/livez", "/readyz")
-    router.add_api_route(_path, _check, methods=["GET"], include_in_schema=_shown)
+    router.add_api_route(
+        _path, _check, methods=["GET"], response_model=Health, responses={503: {"model": Health}}, include_in_schema=_shown,
+    )  # fmt: skip
     router.add_api_route(_path, _check, methods=["HEAD"], include_in_schema=False)
-router.add_api_route("/metrics", metrics, methods=["GET"])
+router.add_api_route("/metrics", metrics, methods=["GET"], response_class=PlainTextResponse)

@@ -18,10 +18,11 @@ from litebert.errors import DataError, UsageError, nearest
 from litebert.serve.answers import Json, clean
 from litebert.serve.context import Context, Here, record
 from litebert.serve.models import ServedModel
+from litebert.serve.routes import hugging_face_answers as sent
 from litebert.serve.routes import hugging_face_bodies as bodies
 from litebert.serve.routes.hugging_face_bodies import Parameters, PipelineBody
-from litebert.serve.routes.tei import check_as_trained, label_kind, labels_of, vectors
-from litebert.serve.texts import fitted
+from litebert.serve.routes.tei import check_as_trained, check_count, label_kind, labels_of, vectors
+from litebert.serve.texts import window_cut
 from litebert.tasks.base import Answer
 from litebert.tasks.ner.task import Entities
 from litebert.tasks.qa.task import SpanAnswer
@@ -117,6 +118,7 @@ def _texts(inputs: Any) -> tuple[bool, list[str]]:
 async def _each(here: Context, model: ServedModel, task: str, inputs: Any, **options: Any) -> tuple[bool, list[Answer]]:
     model.asked(task)
     single, texts = _texts(inputs)
+    check_count(here, model, texts)
     return single, await here.answer(model, task, [record(text) for text in texts], **options)
 
 
@@ -144,6 +146,7 @@ async def _text_classification(here: Context, model: ServedModel, body: Pipeline
     if given.function_to_apply not in (None, applied):
         raise UsageError(f"`function_to_apply` of {model.name} cannot be {given.function_to_apply}", hint=f"{applied}.")
     listed = body.inputs if isinstance(body.inputs, list) else [body.inputs]
+    check_count(here, model, listed)
     answers = await here.answer(model, task, [_pair(one) for one in listed])
     return [labels_of(answer)[: given.top_k] for answer in answers]
 
@@ -160,8 +163,8 @@ def _pair(given: Any) -> Record:
 
 async def _token_classification(here: Context, model: ServedModel, body: PipelineBody) -> Any:
     given = _parameters(bodies.TokenClassification, body)
-    grouped = given.aggregation_strategy != "none"
-    if grouped and "O" not in given.ignore_labels:
+    grouped, ignored = given.aggregation_strategy != "none", set(given.ignore_labels)
+    if grouped and "O" not in ignored:
         raise UsageError(
             "`ignore_labels` must have O where words are put together", hint='Or "aggregation_strategy": "none".'
         )
@@ -169,7 +172,7 @@ async def _token_classification(here: Context, model: ServedModel, body: Pipelin
     rows = []
     for answer in answers:
         assert isinstance(answer, Entities)
-        kept = [(n, one) for n, one in enumerate(answer.entities, 1) if one.entity_group not in given.ignore_labels]
+        kept = [(n, one) for n, one in enumerate(answer.entities, 1) if one.entity_group not in ignored]
         if grouped:
             rows.append([vars(one) for _, one in kept])
         else:
@@ -184,7 +187,9 @@ async def _question_answering(here: Context, model: ServedModel, body: PipelineB
     given = _parameters(bodies.QuestionAnswering, body)
     model.asked("qa")
     single = not isinstance(body.inputs, list)
-    records = [_question(one) for one in ([body.inputs] if single else body.inputs)]
+    listed = [body.inputs] if single else body.inputs
+    check_count(here, model, listed)
+    records = [_question(one) for one in listed]
     options: dict[str, int] = {}
     if given.max_answer_len is not None:
         options["longest_answer"] = given.max_answer_len
@@ -265,9 +270,8 @@ async def _feature_extraction(here: Context, model: ServedModel, body: PipelineB
         bodies.FeatureExtraction, body.model_copy(update={"parameters": {**beside, **(body.parameters or {})}})
     )
     check_as_trained(given.normalize, given.prompt_name)
-    direction = given.truncation_direction or "right"
-    texts = fitted(model, _texts(body.inputs)[1], given.truncate, direction)
-    return await vectors(here, model, texts, size=given.dimensions)
+    cut = window_cut(model, given.truncate, given.truncation_direction or "right")
+    return await vectors(here, model, _texts(body.inputs)[1], cut, size=given.dimensions)
 
 
 _ANSWERS: dict[str, Callable[[Context, ServedModel, PipelineBody], Awaitable[Any]]] = {
@@ -298,8 +302,12 @@ def _short(task: str) -> Callable[..., Awaitable[Response]]:
     return answer
 
 
-router.add_api_route("/models/{name}/pipeline/{task}", of_model_and_task, methods=["POST"])
-router.add_api_route("/models/{name}", of_model, methods=["POST"])
-router.add_api_route("/pipeline/{task}", of_task, methods=["POST"])
+for _path, _route in (
+    ("/models/{name}/pipeline/{task}", of_model_and_task), ("/models/{name}", of_model), ("/pipeline/{task}", of_task),
+):  # fmt: skip
+    router.add_api_route(_path, _route, methods=["POST"], response_model=sent.HubAnswer)
 for _task in _TASKS:
-    router.add_api_route(f"/{_task}", _short(_task), methods=["POST"])
+    router.add_api_route(
+        f"/{_task}", _short(_task), methods=["POST"], response_model=sent.ANSWER_OF[_task],
+        openapi_extra=bodies.documented(_task),
+    )  # fmt: skip

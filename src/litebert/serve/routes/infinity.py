@@ -14,9 +14,11 @@ from litebert.serve.answers import Json, clean
 from litebert.serve.context import Context, Here, record
 from litebert.serve.engine import Engine
 from litebert.serve.models import ServedModel
-from litebert.serve.routes.openai import embedded, usage
+from litebert.serve.routes.native_answers import LabelScore, Sent
+from litebert.serve.routes.native_bodies import Texts
+from litebert.serve.routes.openai import EmbeddingsAnswer, OpenAIUsage, embedded, usage
 from litebert.serve.routes.shared import best_first, relevances
-from litebert.serve.routes.tei import Body, labels_of, raw_labels, raw_score
+from litebert.serve.routes.tei import Body, check_count, labels_of, raw_labels, raw_score
 
 router = APIRouter(tags=["infinity"], prefix="/infinity")
 
@@ -24,46 +26,120 @@ NO_MODEL = "default/not-specified"
 """What infinity's clients say when no model was named."""
 
 
-class EmbeddingsBody(Body):
+class InfinityEmbeddingsBody(Body):
     """What ``/embeddings`` takes; ``dimensions`` 0 is all of them."""
 
-    input: str | list[str]
+    input: str | Texts
     model: str | None = None
     dimensions: Annotated[int, Field(ge=0)] | None = None
     encoding_format: Literal["float", "base64"] = "float"
     modality: Literal["text"] = "text"
 
 
-class RerankBody(Body):
+class InfinityRerankBody(Body):
     """What ``/rerank`` takes."""
 
     query: str
-    documents: list[str]
+    documents: Texts
     model: str | None = None
     top_n: Annotated[int, Field(ge=1)] | None = None
     return_documents: bool = False
     raw_scores: bool = False
 
 
-class ClassifyBody(Body):
+class InfinityClassifyBody(Body):
     """What ``/classify`` takes."""
 
-    input: list[str]
+    input: Texts
     model: str | None = None
     raw_scores: bool = False
 
 
-@router.post("/embeddings")
-async def embeddings(body: EmbeddingsBody, here: Here) -> Response:
+class InfinityEmbeddingsAnswer(EmbeddingsAnswer):
+    """What ``/infinity/embeddings`` sends."""
+
+    id: str
+    created: int
+
+
+class InfinityRanked(Sent):
+    """A document that answers a query."""
+
+    index: int
+    relevance_score: float
+    document: str | None = None
+
+
+class InfinityEnd(Sent):
+    """What infinity's answers end with."""
+
+    id: str
+    created: int
+    model: str
+    usage: OpenAIUsage
+
+
+class InfinityRerankAnswer(InfinityEnd):
+    """What ``/infinity/rerank`` sends."""
+
+    object: Literal["rerank"]
+    results: list[InfinityRanked]
+
+
+class InfinityClassifyAnswer(InfinityEnd):
+    """What ``/infinity/classify`` sends."""
+
+    object: Literal["classify"]
+    data: list[list[LabelScore]]
+
+
+class InfinityStats(Sent):
+    """How busy the server is."""
+
+    queue_fraction: float
+    queue_absolute: int
+    results_pending: int
+    batch_size: int
+
+
+class InfinityModel(Sent):
+    """A model that is served."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: Literal["infinity"]
+    backend: str
+    capabilities: list[str]
+    stats: InfinityStats
+
+
+class InfinityModelsAnswer(Sent):
+    """What ``/infinity/models`` sends."""
+
+    object: Literal["list"]
+    data: list[InfinityModel]
+
+
+class InfinityHealth(Sent):
+    """What ``/infinity/health`` sends."""
+
+    unix: float
+    """Seconds since 1970."""
+
+
+@router.post("/embeddings", response_model=InfinityEmbeddingsAnswer)
+async def embeddings(body: InfinityEmbeddingsBody, here: Here) -> Response:
     """Return the vector of each text."""
     found = await embedded(here, body.input, _named(body.model), body.dimensions or None, body.encoding_format)
     return Json({**found, **_stamp("embed")})
 
 
-@router.post("/rerank")
-async def rerank(body: RerankBody, here: Here) -> Response:
+@router.post("/rerank", response_model=InfinityRerankAnswer)
+async def rerank(body: InfinityRerankBody, here: Here) -> Response:
     """Return documents by how well they answer a query, the best first; the documents are bare texts."""
     model = here.models.find(_named(body.model), "rerank", "embed")
+    check_count(here, model, body.documents)
     texts = [clean(text) for text in body.documents]
     scores = await relevances(here, model, body.query, texts)
     rows = [
@@ -76,17 +152,18 @@ async def rerank(body: RerankBody, here: Here) -> Response:
     return Json({"object": "rerank", "results": rows, **_end(here, model, "rerank")})
 
 
-@router.post("/classify")
-async def classify(body: ClassifyBody, here: Here) -> Response:
+@router.post("/classify", response_model=InfinityClassifyAnswer)
+async def classify(body: InfinityClassifyBody, here: Here) -> Response:
     """Return all labels of each text with their scores, the highest first."""
     model = here.models.find(_named(body.model), "classify", "few-shot")
     task, _ = model.asked("classify", "few-shot")
+    check_count(here, model, body.input)
     answers = await here.answer(model, task, [record(text) for text in body.input])
     rows = [raw_labels(model, answer) if body.raw_scores else labels_of(answer) for answer in answers]
     return Json({"object": "classify", "data": rows, **_end(here, model, "classify")})
 
 
-@router.get("/models")
+@router.get("/models", response_model=InfinityModelsAnswer)
 async def models(here: Here) -> Response:
     """Return what is served, and how busy the server is."""
     stats = _stats(here.engine)
@@ -100,7 +177,7 @@ async def models(here: Here) -> Response:
     return Json({"object": "list", "data": rows})
 
 
-@router.get("/health")
+@router.get("/health", response_model=InfinityHealth)
 async def health() -> Response:
     """Tell the time; what is well is at ``/livez`` and ``/readyz``."""
     return Json({"unix": time.time()})

@@ -12,31 +12,69 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from pydantic import BaseModel
 
 from litebert.errors import UsageError, nearest
 from litebert.serve.answers import Json
 from litebert.serve.context import Context, Here
 from litebert.serve.models import ServedModel, UnknownModelError
 from litebert.serve.routes.kserve_tensors import LENGTH, OUTPUTS, PARTS, read_body, records_of, tensor_of, values_of
+from litebert.serve.routes.native_answers import Sent
 
 router = APIRouter(tags=["KServe"])
 
 VERSION = "1"
 """Of every model."""
+_LONGEST = 2**63
+"""Microseconds; no server waits as long, and no float holds any number."""
 
 
-class TensorOut(BaseModel):
-    """One output."""
+class KServeServer(Sent):
+    """What ``/v2`` sends."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class KServeModels(Sent):
+    """What ``/v2/models`` sends."""
+
+    models: list[str]
+
+
+class TensorMeta(Sent):
+    """An input or output of a model; -1 in a shape is any number."""
 
     name: str
     datatype: str
     shape: list[int]
-    data: list[Any]
 
 
-class InferAnswer(BaseModel):
-    """What ``infer`` answers; ``id`` is there if it was sent."""
+class KServeModel(Sent):
+    """What ``/v2/models/{name}`` sends."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMeta]
+    outputs: list[TensorMeta]
+
+
+class KServeReady(Sent):
+    """Whether a model may be asked."""
+
+    name: str
+    ready: bool
+
+
+class TensorOut(TensorMeta):
+    """One output: numbers or texts, row by row."""
+
+    data: list[float | str]
+
+
+class InferAnswer(Sent):
+    """What ``infer`` sends; ``id`` is there if it was sent."""
 
     model_name: str
     model_version: str
@@ -47,13 +85,13 @@ class InferAnswer(BaseModel):
 # --- What is there --------------------------------------------------------------------------------------------------------
 
 
-@router.get("/v2")
+@router.get("/v2", response_model=KServeServer)
 async def server() -> Response:
     """Return what this is."""
     return Json({"name": "litebert", "version": metadata.version("litebert"), "extensions": ["binary_tensor_data"]})
 
 
-@router.get("/v2/models")
+@router.get("/v2/models", response_model=KServeModels)
 async def models(here: Here) -> Response:
     """Return the names of the models."""
     return Json({"models": list(here.models)})
@@ -93,7 +131,7 @@ async def infer(name: str, request: Request, here: Here, version: str = VERSION)
     _hurry(here, given.get("timeout"))
     task, _ = model.asked(str(given.get("task", model.own)))
     outputs = {one["name"]: one for one in await _outputs(here, model, task, columns, given)}
-    wanted = [one.name for one in body.outputs] if body.outputs else list(outputs)
+    wanted = list(dict.fromkeys(one.name for one in body.outputs)) if body.outputs else list(outputs)
     for one in wanted:
         if one not in outputs:
             raise UsageError(f"there is no output {one!r}", hint=nearest(one, outputs))
@@ -105,7 +143,7 @@ async def infer(name: str, request: Request, here: Here, version: str = VERSION)
 
 def _hurry(here: Context, timeout: Any) -> None:
     """Keep to the microseconds that a client waits."""
-    if isinstance(timeout, int) and timeout > 0:
+    if isinstance(timeout, int) and 0 < timeout < _LONGEST:
         here.asked.timeout = min(here.asked.timeout, timeout / 1e6)
 
 
@@ -136,7 +174,7 @@ _SENT: dict[str, Any] = {
                 "type": "object", "required": ["name", "shape", "datatype", "data"],
                 "properties": {
                     "name": {"type": "string"}, "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
-                    "datatype": {"type": "string", "const": "BYTES"}, "data": {"type": "array"},
+                    "datatype": {"type": "string", "const": "BYTES"}, "data": {"type": "array", "items": {"type": "string"}},
                 },
             },
         },
@@ -144,8 +182,10 @@ _SENT: dict[str, Any] = {
 }  # fmt: skip
 """The body of ``infer`` for the OpenAPI document, which cannot see it because of the binary extension."""
 for _prefix in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
-    router.add_api_route(_prefix, tensors, methods=["GET"])
-    router.add_api_route(f"{_prefix}/ready", ready, methods=["GET"])
+    router.add_api_route(_prefix, tensors, methods=["GET"], response_model=KServeModel)
+    router.add_api_route(
+        f"{_prefix}/ready", ready, methods=["GET"], response_model=KServeReady, responses={503: {"model": KServeReady}}
+    )
     router.add_api_route(
         f"{_prefix}/infer", infer, methods=["POST"], response_model=InferAnswer,
         openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _SENT}}}},

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from litebert.errors import DataError, UsageError
-from litebert.serve.context import record
+from litebert.serve.answers import clean
 from litebert.serve.routes.tei import Body, labels_of
 from litebert.tasks.base import Answer
 from litebert.tasks.choice.task import Choice
@@ -28,7 +28,7 @@ class TensorIn(Body):
     """One input."""
 
     name: str
-    shape: list[Annotated[int, Field(ge=0)]]
+    shape: Annotated[list[Annotated[int, Field(ge=0, lt=2**63)]], Field(max_length=32)]
     datatype: str
     data: list[Any] | None = None
     parameters: dict[str, Any] | None = None
@@ -43,8 +43,8 @@ class TensorWanted(Body):
 class InferBody(Body):
     """What ``infer`` takes."""
 
-    inputs: list[TensorIn]
-    outputs: list[TensorWanted] | None = None
+    inputs: Annotated[list[TensorIn], Field(fail_fast=True)]
+    outputs: Annotated[list[TensorWanted], Field(fail_fast=True)] | None = None
     id: str | None = None
     parameters: dict[str, Any] | None = None
 
@@ -53,8 +53,8 @@ def read_body(content: bytes, length: str | None) -> tuple[InferBody, dict[str, 
     """Return the body, and the texts of each input."""
     size = len(content)
     if length is not None:
-        if not length.isdecimal() or int(length) > size:
-            raise DataError(f"{LENGTH} is {length!r}, of a body of {size} bytes")
+        if not length.isdecimal() or int(length[:19]) > size:
+            raise DataError(f"{LENGTH} is {length[:19]!r}, of a body of {size} bytes")
         size = int(length)
     try:
         body = InferBody.model_validate_json(content[:size])
@@ -141,7 +141,7 @@ def records_of(task: str, columns: Mapping[str, list[str]]) -> list[Record]:
     count = max(len(texts) for name, texts in columns.items() if name not in _WHOLE)
     rows = {name: _spread(name, texts, count) for name, texts in columns.items() if name not in _WHOLE}
     pairs = rows[parts[-1]] if len(rows) == 2 else [None] * count
-    records = [record(text, pair) for text, pair in zip(rows[parts[0]], pairs, strict=True)]
+    records = [Record(text, pair) for text, pair in zip(rows[parts[0]], pairs, strict=True)]
     if task != "choice":
         return records
     each, over = divmod(len(columns["options"]), max(count, 1))
@@ -154,6 +154,7 @@ def records_of(task: str, columns: Mapping[str, list[str]]) -> list[Record]:
 def _spread(name: str, texts: list[str], count: int) -> list[str]:
     if len(texts) not in (1, count):
         raise DataError(f"the input {name!r} has {len(texts)} texts, another {count}")
+    texts = [clean(text) for text in texts]
     return texts * count if len(texts) == 1 else texts
 
 

@@ -23,7 +23,8 @@ from litebert.serve.knowledge import Found, Knowledge, answers, converse
 from litebert.serve.models import ServedModel
 from litebert.serve.routes import native_answers as sent
 from litebert.serve.routes import native_bodies as bodies
-from litebert.settings import Settings
+from litebert.serve.routes.tei import check_count
+from litebert.settings import Settings, build_settings
 from litebert.tasks.model_folder import TaskModel
 from litebert.tasks.reading.documents import of_sentences
 from litebert.tasks.reading.records import Record
@@ -93,20 +94,25 @@ _VECTORS: Mapping[str, Any] = {
 
 def options_of(model: ServedModel, task: str) -> Mapping[str, Any]:
     """Return the JSON Schema of each option that a task of a model takes."""
+    if task == "embed":
+        return _VECTORS
+    kind = _settings_of(model, task)
+    return {} if kind is None else cast(Mapping[str, Any], kind.model_json_schema()["properties"])
+
+
+def _settings_of(model: ServedModel, task: str) -> type[Settings] | None:
     from litebert.tasks.classify.zero_shot_labels import LabelOptions
     from litebert.tasks.coherence.task import CoherenceOptions
     from litebert.tasks.fill_mask.task import FillMaskOptions
     from litebert.tasks.summarize.choice import Budget
     from litebert.tasks.summarize.graph import GraphOptions
 
-    if task == "embed":
-        return _VECTORS
     trained = isinstance(model.pipelines[task].loaded, TaskModel)
     classes: dict[str, type[Settings]] = {
         "fill-mask": FillMaskOptions, "coherence": CoherenceOptions, "zero-shot-classification": LabelOptions,
         "summarize": Budget if trained else GraphOptions,
     }  # fmt: skip
-    return cast(Mapping[str, Any], classes[task].model_json_schema()["properties"]) if task in classes else {}
+    return classes.get(task)
 
 
 # --- Models ---------------------------------------------------------------------------------------------------------------
@@ -118,6 +124,7 @@ async def ask(body: bodies.AskBody, here: Here) -> Response:
     model = here.models.find(body.model, *([body.task] if body.task else []))
     task, _ = model.asked(body.task or model.own)
     _check_options(here, model, task, body.options)
+    check_count(here, model, body.inputs)
     found = await here.answer(model, task, [record_of(one) for one in body.inputs], **body.options)
     return Json({"model": model.name, "task": task, "answers": [one.to_dict() for one in found], "usage": _usage(here)})
 
@@ -130,6 +137,9 @@ def _check_options(here: Context, model: ServedModel, task: str, options: Mappin
             raise UsageError(f"{task} takes no option {name!r}", hint=hint)
         if isinstance(value, list | dict) and len(value) > here.settings.most_items:
             raise TooLargeError(f"`{name}` has {len(value)} entries, more than {here.settings.most_items}")
+    kind = _settings_of(model, task)
+    if kind is not None:
+        build_settings(kind, options)
 
 
 def record_of(given: str | Sequence[str] | bodies.Input) -> Record:
@@ -289,5 +299,4 @@ async def _computed(
     asked.model, asked.task = noted
     asked.items, asked.characters = 1, letters
     asked.tokens = sum(len(text) // 4 + 2 for text in texts)
-    least = round(here.engine.worker.rate * _SECONDS)
-    return await here.engine.call(name, compute, max(asked.tokens * passes, least), asked)
+    return await here.engine.call(name, compute, asked.tokens * passes, asked, seconds=_SECONDS)

@@ -4,29 +4,45 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from litebert.tasks.coherence.task import CoherenceOptions
 
 Text = Annotated[str, Field(description="A text of any length.")]
+MOST_ENTRIES = 2**16
+"""Of a list of lists or objects, which are dear to look at; how many texts are taken is the server's setting, and less."""
+Texts = Annotated[list[str], Field(fail_fast=True)]
+Filter = Annotated[str, Field(max_length=10_000)]
 TopK = Annotated[int, Field(ge=1, le=100)]
+MOST_NAMES = 100
+"""Fields of an object. Each that is not known would be told, and somebody may send a million."""
 
 
-class Taken(BaseModel):
+def check_names(given: Any) -> Any:
+    """Refuse an object with more fields than any that is known has; for ``model_validator``."""
+    if isinstance(given, dict) and len(given) > MOST_NAMES:
+        raise ValueError(f"{len(given)} fields are more than {MOST_NAMES}")
+    return given
+
+
+class Strict(BaseModel):
     """Base of what is taken: a field that nobody knows is refused, so that a misspelt one is not passed over."""
 
     model_config = ConfigDict(
         extra="forbid", protected_namespaces=(), allow_inf_nan=False, use_attribute_docstrings=True
     )
+    _few = model_validator(mode="before")(check_names)
+
+
+class Taken(Strict):
+    """What is asked of a model."""
 
     model: str | None = None
     """Name of a model; the first that answers what is asked, if left out."""
 
 
-class Input(BaseModel):
+class Input(Strict):
     """One input with its parts by name; which of them is needed is the task's matter."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     text: str | None = None
     """The text; the first of a pair."""
@@ -40,9 +56,9 @@ class Input(BaseModel):
     """For rerank, in place of ``text``."""
     passage: str | None = None
     """For rerank, in place of ``text_pair``."""
-    options: list[str] | None = None
+    options: Texts | None = None
     """For choice."""
-    sentences: list[str] | None = None
+    sentences: Texts | None = None
     """For coherence and summarize, in place of ``text``: its sentences."""
 
 
@@ -55,7 +71,7 @@ class AskBody(Taken):
 
     task: str | None = None
     """One of the model's tasks; its own, if left out."""
-    inputs: list[AnyInput]
+    inputs: Annotated[list[AnyInput], Field(max_length=MOST_ENTRIES, fail_fast=True)]
     """Texts, pairs or objects."""
     options: dict[str, Any] = {}
     """Of the task; ``models`` tells which there are."""
@@ -85,7 +101,7 @@ class CoherenceBody(Taken):
     """The text; the first of a pair."""
     text_pair: str | None = None
     """pair: the second; a text alone is split in its middle."""
-    sentences: list[str] | None = None
+    sentences: Texts | None = None
     """order and drift: the sentences, in place of ``text``."""
     width: Annotated[int, Field(ge=1, le=100)] = CoherenceOptions().width
     """drift: sentences on each side of a boundary."""
@@ -105,10 +121,8 @@ class ChoiceBody(Taken):
     """What it is chosen by."""
 
 
-class SearchBody(BaseModel):
+class SearchBody(Strict):
     """What ``search`` takes."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     index: str | None = None
     """Name of an index; the first, if left out."""
@@ -117,7 +131,7 @@ class SearchBody(BaseModel):
     """Hits at most."""
     mode: Literal["meaning", "words", "both"] = "both"
     """By the cosine of vectors, by words (BM25), or both fused by rank."""
-    filter: str | None = None
+    filter: Filter | None = None
     """Condition on metadata: ``lang == "en" and year >= 1990``."""
     rerank: bool | str = False
     """Order the hits by a model for rerank that is served: true for the first, or its name."""
@@ -125,33 +139,27 @@ class SearchBody(BaseModel):
     """Only the best passage of each document."""
 
 
-class FaqBody(BaseModel):
+class FaqBody(Strict):
     """What ``faq`` takes."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     index: str | None = None
     """Name of an index of questions and answers; that of ``--faq``, if left out."""
     question: Text
     top_k: TopK = 3
     """Answers at most."""
-    filter: str | None = None
+    filter: Filter | None = None
     """Condition on metadata."""
 
 
-class Turn(BaseModel):
+class Turn(Strict):
     """One turn of a conversation."""
-
-    model_config = ConfigDict(extra="forbid")
 
     role: Literal["user", "assistant"]
     text: Text
 
 
-class ChatBody(BaseModel):
+class ChatBody(Strict):
     """What ``chat`` takes: the server keeps nothing, so every request brings the turns so far."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     index: str | None = None
     """Name of an index of questions and answers; that of ``--faq``, if left out."""

@@ -7,18 +7,18 @@ the model's own vocabulary: ids beyond it are another tokenizer's, and refused (
 from __future__ import annotations
 
 import base64
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from fastapi import APIRouter
 from fastapi.responses import Response
-from pydantic import BaseModel, Field
 
 from litebert.errors import DataError
 from litebert.serve.answers import Json
 from litebert.serve.context import Context, Here
 from litebert.serve.models import ServedModel
-from litebert.serve.routes.tei import Body, Input, vectors
+from litebert.serve.routes.native_answers import Sent
+from litebert.serve.routes.tei import Body, Inputs, Size, vectors
 
 router = APIRouter(tags=["OpenAI"])
 
@@ -26,38 +26,38 @@ router = APIRouter(tags=["OpenAI"])
 class EmbeddingsBody(Body):
     """What ``/v1/embeddings`` takes."""
 
-    input: Input | list[Input]
+    input: Inputs
     model: str | None = None
-    dimensions: Annotated[int, Field(ge=1)] | None = None
+    dimensions: Size | None = None
     encoding_format: Literal["float", "base64"] = "float"
     user: str | None = None
 
 
-class Usage(BaseModel):
+class OpenAIUsage(Sent):
     """Tokens that were computed."""
 
     prompt_tokens: int
     total_tokens: int
 
 
-class EmbeddingRow(BaseModel):
-    """The vector of one input."""
+class EmbeddingRow(Sent):
+    """The vector of one input: numbers, or base64 of little-endian float32."""
 
     object: Literal["embedding"]
     index: int
     embedding: list[float] | str
 
 
-class EmbeddingsAnswer(BaseModel):
-    """What ``/v1/embeddings`` answers."""
+class EmbeddingsAnswer(Sent):
+    """What ``/v1/embeddings`` sends."""
 
     object: Literal["list"]
     data: list[EmbeddingRow]
     model: str
-    usage: Usage
+    usage: OpenAIUsage
 
 
-class ModelRow(BaseModel):
+class ModelRow(Sent):
     """A model that is served, with what we tell beside OpenAI's fields."""
 
     id: str
@@ -68,8 +68,8 @@ class ModelRow(BaseModel):
     tasks: list[str]
 
 
-class ModelsAnswer(BaseModel):
-    """What ``/v1/models`` answers."""
+class ModelsAnswer(Sent):
+    """What ``/v1/models`` sends."""
 
     object: Literal["list"]
     data: list[ModelRow]

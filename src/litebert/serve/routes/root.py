@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from litebert.serve.context import Here
 from litebert.serve.routes import shared, tei
+from litebert.serve.routes.tei_answers import Predictions, RankedText
 
 router = APIRouter(tags=["Text Embeddings Inference"])
 
@@ -34,5 +35,13 @@ async def answer(body: dict[str, Any], here: Here) -> Response:
         raise RequestValidationError(error.errors()) from None
 
 
+_BODIES = [
+    {"$ref": f"#/components/schemas/{one.__name__}"}
+    for one in (shared.RerankBody, tei.SimilarityBody, tei.PredictBody, tei.EmbedBody)
+]
 for _path in ("/", "/invocations"):
-    router.add_api_route(_path, answer, methods=["POST"], include_in_schema=_path == "/")
+    router.add_api_route(
+        _path, answer, methods=["POST"], include_in_schema=_path == "/",
+        response_model=list[float] | list[list[float]] | Predictions | list[RankedText] | shared.RankedDocuments,
+        openapi_extra={"requestBody": {"content": {"application/json": {"schema": {"anyOf": _BODIES}}}}},
+    )  # fmt: skip

@@ -7,7 +7,7 @@ answers an object. ``/tokenize`` with ``inputs`` is the former's, with ``prompt`
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter
 from fastapi.responses import Response
@@ -15,27 +15,30 @@ from pydantic import Field
 
 from litebert.errors import DataError
 from litebert.serve.answers import Json, clean
-from litebert.serve.context import Context, Here, record
+from litebert.serve.context import Context, Here
 from litebert.serve.engine import NothingAskedError
 from litebert.serve.models import ServedModel
-from litebert.serve.routes.tei import Body, raw_score, vectors
+from litebert.serve.routes.native_answers import Sent
+from litebert.serve.routes.native_bodies import MOST_ENTRIES, Texts
+from litebert.serve.routes.tei import Body, CutBody, check_count, raw_score, vectors
+from litebert.serve.routes.tei_answers import RankedText, Token
+from litebert.tasks.reading.records import Record
 from litebert.tasks.rerank.task import Relevance
 from litebert.text import Encoding
 
 router = APIRouter(tags=["shared"])
 
 Document = str | dict[str, Any]
+Documents = Annotated[list[Document], Field(max_length=MOST_ENTRIES, fail_fast=True)]
 
 
-class RerankBody(Body):
+class RerankBody(CutBody):
     """What ``/rerank`` takes: ``texts`` or ``documents``."""
 
     query: str
-    texts: list[str] | None = None
-    documents: list[Document] | None = None
+    texts: Texts | None = None
+    documents: Documents | None = None
     model: str | None = None
-    truncate: bool | None = None
-    truncation_direction: Literal["left", "right", "Left", "Right"] = "right"
     return_text: bool = False
     return_documents: bool = False
     raw_scores: bool = False
@@ -45,13 +48,49 @@ class RerankBody(Body):
 class TokenizeBody(Body):
     """What ``/tokenize`` takes: ``inputs`` or ``prompt``."""
 
-    inputs: str | list[str] | None = None
-    prompt: str | list[str] | None = None
+    inputs: str | Texts | None = None
+    prompt: str | Texts | None = None
     add_special_tokens: bool = True
     model: str | None = None
 
 
-@router.post("/rerank")
+class DocumentText(Sent):
+    """A document as it was read."""
+
+    text: str
+
+
+class RankedDocument(Sent):
+    """A document that answers a query."""
+
+    index: int
+    relevance_score: float
+    document: DocumentText | None = None
+
+
+class TotalTokens(Sent):
+    """Tokens that were read."""
+
+    total_tokens: int
+
+
+class RankedDocuments(Sent):
+    """What ``/rerank`` sends for ``documents``: Jina's fields."""
+
+    model: str
+    results: list[RankedDocument]
+    usage: TotalTokens
+
+
+class VllmTokens(Sent):
+    """What ``/tokenize`` sends for ``prompt``."""
+
+    count: int
+    max_model_len: int
+    tokens: list[int]
+
+
+@router.post("/rerank", response_model=list[RankedText] | RankedDocuments)
 async def rerank(body: RerankBody, here: Here) -> Response:
     """Return texts by how well they answer a query, the best first."""
     if (body.texts is None) == (body.documents is None):
@@ -84,6 +123,7 @@ async def reranked(
         strict: Refuse a model that is not served.
     """
     found = here.models.find(model, "rerank", "embed", strict=strict)
+    check_count(here, found, documents)
     texts = [document_text(document) for document in documents]
     scores = await relevances(here, found, query, texts)
     results = [
@@ -110,10 +150,12 @@ async def relevances(here: Context, model: ServedModel, query: str, texts: Seque
     if not texts:
         raise NothingAskedError("`texts` cannot be empty")
     task, _ = model.asked("rerank", "embed")
+    check_count(here, model, texts)
     if task == "embed":
         found = await vectors(here, model, [query, *texts])
         return [float(value) for value in ((found[1:] @ found[0]).clip(-1, 1) + 1) / 2]
-    answers = await here.answer(model, task, [record(query, text) for text in texts])
+    query = clean(query)
+    answers = await here.answer(model, task, [Record(query, pair=clean(text)) for text in texts])
     return [answer.score for answer in answers if isinstance(answer, Relevance)]
 
 
@@ -122,17 +164,14 @@ def best_first(scores: Sequence[float]) -> list[int]:
     return sorted(range(len(scores)), key=lambda i: -scores[i])
 
 
-@router.post("/tokenize")
+@router.post("/tokenize", response_model=list[list[Token]] | VllmTokens)
 async def tokenize(body: TokenizeBody, here: Here) -> Response:
     """Return the pieces of texts."""
     model = here.models.find(body.model)
     if (body.inputs is None) == (body.prompt is None):
         raise DataError("name either `inputs` (as Text Embeddings Inference has it) or `prompt` (as vLLM has it)")
     given = body.inputs if body.inputs is not None else body.prompt
-    texts = [clean(text) for text in ([given] if isinstance(given, str) else given or [])]
-    here.engine.check(model, [record(text) for text in texts])
-    encodings = model.tokenizer.encode_batch(texts, offsets=True)
-    here.asked.items, here.asked.tokens = len(texts), sum(map(len, encodings))
+    encodings = await here.encodings(model, [given] if isinstance(given, str) else given or [])
     if body.prompt is not None:
         ids = [i for one in encodings for i in one.ids]
         return Json({"count": len(ids), "max_model_len": model.max_length, "tokens": ids})

@@ -17,11 +17,13 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from litebert.errors import DataError, UsageError
-from litebert.serve.answers import Json, clean
+from litebert.serve.answers import Json
 from litebert.serve.context import Context, Here, record
 from litebert.serve.engine import NothingAskedError
 from litebert.serve.models import ServedModel
-from litebert.serve.texts import fitted, texts_of
+from litebert.serve.routes import tei_answers as sent
+from litebert.serve.routes.native_bodies import MOST_ENTRIES, Texts
+from litebert.serve.texts import Cut, window_cut
 from litebert.tasks.base import Answer
 from litebert.tasks.classify.task import Classification
 from litebert.tasks.embed.task import Embedding
@@ -29,8 +31,13 @@ from litebert.tasks.reading.records import Record
 
 router = APIRouter(tags=["Text Embeddings Inference"])
 
-TokenIds = list[Annotated[int, Field(ge=0, le=2**31)]]
+TokenIds = Annotated[list[Annotated[int, Field(ge=0, le=2**31)]], Field(fail_fast=True)]
 Input = str | TokenIds
+Inputs = Input | Annotated[list[Input], Field(max_length=MOST_ENTRIES, fail_fast=True)]
+"""A text or token ids, or a list of either. What is wrong with one of a million texts is told once."""
+Size = Annotated[int, Field(ge=2)]
+"""Of a vector."""
+Direction = Literal["left", "right", "Left", "Right"]
 
 
 class Body(BaseModel):
@@ -39,34 +46,35 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="ignore", protected_namespaces=(), allow_inf_nan=False)
 
 
-class EmbedBody(Body):
+class CutBody(Body):
+    """Base of the bodies whose texts may be cut."""
+
+    truncate: bool | None = None
+    truncation_direction: Direction = "right"
+
+
+class EmbedBody(CutBody):
     """What ``/embed`` takes."""
 
-    inputs: Input | list[Input]
-    truncate: bool | None = None
-    truncation_direction: Literal["left", "right", "Left", "Right"] = "right"
+    inputs: Inputs
     normalize: bool = True
     prompt_name: str | None = None
-    dimensions: Annotated[int, Field(ge=1)] | None = None
+    dimensions: Size | None = None
     model: str | None = None
 
 
-class EmbedAllBody(Body):
+class EmbedAllBody(CutBody):
     """What ``/embed_all`` takes."""
 
-    inputs: Input | list[Input]
-    truncate: bool | None = None
-    truncation_direction: Literal["left", "right", "Left", "Right"] = "right"
+    inputs: Inputs
     model: str | None = None
 
 
-class PredictBody(Body):
+class PredictBody(CutBody):
     """What ``/predict`` takes."""
 
-    inputs: str | list[str] | list[list[str]]
+    inputs: str | Texts | Annotated[list[Texts], Field(max_length=MOST_ENTRIES, fail_fast=True)]
     raw_scores: bool = False
-    truncate: bool | None = None
-    truncation_direction: Literal["left", "right", "Left", "Right"] = "right"
     model: str | None = None
 
 
@@ -74,28 +82,21 @@ class SimilarityInputs(Body):
     """A text and those it is compared with."""
 
     source_sentence: str
-    sentences: list[str]
-
-
-class SimilarityParameters(Body):
-    """How texts are cut."""
-
-    truncate: bool | None = None
-    truncation_direction: Literal["left", "right", "Left", "Right"] = "right"
+    sentences: Texts
 
 
 class SimilarityBody(Body):
     """What ``/similarity`` takes."""
 
     inputs: SimilarityInputs
-    parameters: SimilarityParameters | None = None
+    parameters: CutBody | None = None
     model: str | None = None
 
 
 class DecodeBody(Body):
     """What ``/decode`` takes."""
 
-    ids: TokenIds | list[TokenIds]
+    ids: TokenIds | Annotated[list[TokenIds], Field(max_length=MOST_ENTRIES, fail_fast=True)]
     skip_special_tokens: bool = True
     model: str | None = None
 
@@ -108,7 +109,8 @@ async def embed(body: EmbedBody, here: Here) -> Response:
     """Return the vector of each text."""
     check_as_trained(body.normalize, body.prompt_name)
     model = here.models.find(body.model, "embed")
-    return Json(await vectors(here, model, body.inputs, body.truncate, body.truncation_direction, size=body.dimensions))
+    cut = window_cut(model, body.truncate, body.truncation_direction)
+    return Json(await vectors(here, model, body.inputs, cut, size=body.dimensions))
 
 
 def check_as_trained(normalize: bool | None, prompt: str | None) -> None:
@@ -123,23 +125,32 @@ def check_as_trained(normalize: bool | None, prompt: str | None) -> None:
         raise UsageError(f"there is no prompt {prompt!r}", hint="The models here have none: leave `prompt_name` out.")
 
 
+def check_count(here: Context, model: ServedModel, given: Sequence[Any]) -> None:
+    """Refuse too many texts before anything is made of them; one text is never too many.
+
+    Raises:
+        TooLargeError: There are too many.
+    """
+    if given and not isinstance(given, str):
+        here.engine.check_lengths(model, [0] * len(given))
+
+
 async def vectors(
-    here: Context, model: ServedModel, inputs: Any, truncate: bool | None = None, direction: str = "right", *, size: int | None = None
-) -> np.ndarray:  # fmt: skip
+    here: Context, model: ServedModel, inputs: Any, cut: Cut | None = None, *, size: int | None = None
+) -> np.ndarray:
     """Return (N, size) vectors of length 1.
 
     Args:
         here: Of the request.
         model: One that embeds.
         inputs: A text or token ids, or a list of either.
-        truncate: True cuts at the model's window, False refuses what is longer, None reads on.
-        direction: From which side it is cut.
+        cut: How long texts may be; None: what is longer than the model's window is read in windows.
         size: Numbers of a vector; None for all.
     """
     model.asked("embed")
     if size is not None and size > model.config.hidden_size:
         raise UsageError(f"`dimensions` must be at most {model.config.hidden_size}. Given: {size}")
-    texts = fitted(model, texts_of(model, inputs), truncate, direction)
+    texts = await here.texts(model, inputs, cut)
     answers = await here.answer(model, "embed", [record(text) for text in texts], size=size)
     return np.stack([answer.vector for answer in answers if isinstance(answer, Embedding)])
 
@@ -149,12 +160,11 @@ async def embed_all(body: EmbedAllBody, here: Here) -> Response:
     """Return the state of each token of each text, one window of each."""
     model = here.models.find(body.model, "embed")
     model.asked("embed")
-    texts = fitted(model, texts_of(model, body.inputs), bool(body.truncate), body.truncation_direction)
-    states = await here.states(model, texts)
-    return Json(states)
+    cut = window_cut(model, bool(body.truncate), body.truncation_direction)
+    return Json(await here.states(model, await here.texts(model, body.inputs, cut)))
 
 
-@router.post("/embed_sparse")
+@router.post("/embed_sparse", include_in_schema=False)
 async def embed_sparse() -> Response:
     """Refuse: no model here has sparse vectors."""
     raise UsageError("no model here makes sparse vectors", hint="Use /embed.")
@@ -166,25 +176,25 @@ async def similarity(body: SimilarityBody, here: Here) -> Response:
     given = body.inputs
     if not given.sentences:
         raise NothingAskedError("`inputs.sentences` cannot be empty")
-    how = body.parameters or SimilarityParameters()
+    how = body.parameters or CutBody()
     model = here.models.find(body.model, "embed")
-    found = await vectors(
-        here, model, [given.source_sentence, *given.sentences], how.truncate, how.truncation_direction
-    )
+    cut = window_cut(model, how.truncate, how.truncation_direction)
+    found = await vectors(here, model, [given.source_sentence, *given.sentences], cut)
     return Json(found[1:] @ found[0])
 
 
 # --- Labels ---------------------------------------------------------------------------------------------------------------
 
 
-@router.post("/predict")
+@router.post("/predict", response_model=sent.Predictions)
 async def predict(body: PredictBody, here: Here) -> Response:
     """Return labels with their scores, highest first: a list for one text or pair, a list of lists for a batch."""
     model = here.models.find(body.model, "classify", "few-shot")
     task, _ = model.asked("classify", "few-shot")
+    check_count(here, model, body.inputs)
     single, records = _pairs(body.inputs)
-    cut = [_cut(model, one, body.truncate, body.truncation_direction) for one in records]
-    answers = await here.answer(model, task, cut)
+    cut = window_cut(model, body.truncate, body.truncation_direction)
+    answers = await here.answer(model, task, records if cut is None else await _shortened(here, model, records, cut))
     rows = [raw_labels(model, answer) if body.raw_scores else labels_of(answer) for answer in answers]
     return Json(rows[0] if single else rows)
 
@@ -204,10 +214,11 @@ def _one(texts: Sequence[str]) -> Record:
     return record(*texts)
 
 
-def _cut(model: ServedModel, one: Record, truncate: bool | None, direction: str) -> Record:
-    if truncate is None or one.pair is not None:
-        return one
-    return Record(fitted(model, [one.text], truncate, direction)[0])
+async def _shortened(here: Context, model: ServedModel, records: Sequence[Record], cut: Cut) -> list[Record]:
+    """Return records with their texts cut; pairs stay as they are."""
+    single = [one.text for one in records if one.pair is None]
+    texts = iter(await here.texts(model, single, cut) if single else [])
+    return [Record(next(texts)) if one.pair is None else one for one in records]
 
 
 def labels_of(answer: Answer) -> list[dict[str, Any]]:
@@ -251,13 +262,10 @@ async def decode(body: DecodeBody, here: Here) -> Response:
     model = here.models.find(body.model)
     rows = [list(one) if isinstance(one, list) else [one] for one in body.ids]
     rows = rows if body.ids and isinstance(body.ids[0], list) else [[i for row in rows for i in row]]
-    size = model.tokenizer.vocab_size
-    if any(i >= size for row in rows for i in row):
-        raise DataError(f"`ids` must be below {size}, the size of the vocabulary")
-    return Json([clean(model.tokenizer.decode(row, skip_special=body.skip_special_tokens)) for row in rows])
+    return Json(await here.decoded(model, rows, skip_special=body.skip_special_tokens))
 
 
-@router.get("/info")
+@router.get("/info", response_model=sent.InfoAnswer)
 async def info(here: Here, model: str | None = None) -> Response:
     """Return what is served and its limits."""
     found, settings = here.models.find(model), here.settings
@@ -276,5 +284,5 @@ async def info(here: Here, model: str | None = None) -> Response:
     })  # fmt: skip
 
 
-_TYPES = {"fp32": "float32", "bf16": "bfloat16"}
+_TYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 """Numbers, as TEI calls them."""
