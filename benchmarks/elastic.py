@@ -1,6 +1,6 @@
 """What is lost for speed on real tasks: fewer applications, early exit, bf16 and int8, each with its metric and its time.
 
-    LITEBERT_DATA=DIR python benchmarks/elastic.py [--model litebert-small-en] [--tasks sst2,banking77,spam] [--limit 12000] [--rounds 3]
+    LITEBERT_DATA=DIR litebert bench elastic [--model litebert-small-en] [--tasks sst2,banking77,spam] [--limit 12000] [--rounds 3]
 
 DIR holds the public data sets. Each task is fine-tuned twice with one recipe, as usual and for every depth at once (elastic=true), and
 then scored on its dev or test part by the engine: at every depth, with patience 1 to 3, and at full depth in bf16 and int8. Times are
@@ -140,7 +140,7 @@ def main() -> None:
                     print(task, kind, way, found, flush=True)
             results["tasks"][task] = row
         results |= {
-            "command": " ".join(["python", "benchmarks/elastic.py", *sys.argv[1:]]), "model": Path(arguments.model).name,
+            "command": " ".join(["litebert bench elastic", *sys.argv[1:]]), "model": Path(arguments.model).name,
             "statistic": f"median of {arguments.rounds} rounds in turn", "environment": environment(),
         }  # fmt: skip
         write_json(RESULT, results)

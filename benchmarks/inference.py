@@ -1,11 +1,13 @@
 """The encoder against everything a user would pick instead: equal weights, equal inputs, one program at a time, in turn.
 
     litebert bench inference [--preset base-v2] [--shapes 1x16,1x128,8x128,4x512] [--mix 300] [--rounds 5] [--programs NAME,...]
+        [--device cpu|cuda]
 
 Shapes are full rectangles of token ids; the mix is real text (sentences, pairs, passages; LITEBERT_DATA) of 5 to 512 tokens. On the mix
 the peers run as their users do, batches of 8 in the order of arrival padded to the longest, and once more with batches sorted by length;
 ours is given the same list. Prints medians and ratios, how far each is from the machine's matrix-product ceiling, how far the results are
-from transformers in float32, and how long a fresh process takes to its first answer; writes benchmarks/results/inference.json.
+from transformers in float32, and how long a fresh process takes to its first answer; writes benchmarks/results/inference.json. On a GPU
+(inference_cuda.json) the programs are ours and transformers, each as it comes and compiled; times include the way there and back.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import on_gpu
 from in_turn import Program, serve
+from on_gpu import PRECISION
 from results_folder import RESULTS
 
 RESULT = RESULTS / "inference.json"
@@ -37,7 +41,7 @@ PEERS = (
     "transformers fp32", "transformers bf16", "transformers compiled", "onnxruntime fp32", "onnxruntime int8", "openvino fp32",
     "openvino bf16", "openvino int8",
 )  # fmt: skip
-PRECISION = {"compiled": "fp32"}
+PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 PEER_BATCH = 8
 SORTED_BATCH = 16
 
@@ -48,13 +52,17 @@ Encode = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 # --- Programs -----------------------------------------------------------------------------------------------------------
 
 
-def program(name: str, folder: Path) -> Encode:
+def program(name: str, folder: Path, device: str) -> Encode:
     """Load a program with the weights of a folder."""
     kind, precision = name.split()
     ours, _, backend = kind.partition("+")
+    if ours == "litebert" and device != "cpu":
+        return on_gpu.litebert(precision, folder, device)
     if ours == "litebert":
         return _litebert(precision, folder, backend)
-    return {"transformers": _transformers, "onnxruntime": _onnxruntime, "openvino": _openvino}[kind](precision, folder)
+    if kind == "transformers":
+        return _transformers(precision, folder, device)
+    return {"onnxruntime": _onnxruntime, "openvino": _openvino}[kind](precision, folder)
 
 
 def _litebert(precision: str, folder: Path, backend: str) -> Encode:
@@ -81,18 +89,19 @@ def _litebert(precision: str, folder: Path, backend: str) -> Encode:
     return encode
 
 
-def _transformers(precision: str, folder: Path) -> Encode:
+def _transformers(precision: str, folder: Path, device: str) -> Encode:
     import torch
     import transformers
 
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    model = transformers.AlbertModel.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa").eval()
-    runner = torch.compile(model, dynamic=True) if precision == "compiled" else model
+    types = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    dtype = types[PRECISION.get(precision, precision)]
+    model = transformers.AlbertModel.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa").eval().to(device)
+    runner = torch.compile(model, dynamic=True) if precision.startswith("compiled") else model
 
     def encode(ids: np.ndarray, mask: np.ndarray, types: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            out = runner(*(torch.from_numpy(x) for x in (ids, mask, types)))
-        return out.pooler_output.float().numpy()
+            out = runner(*(torch.from_numpy(x).to(device) for x in (ids, mask, types)))
+        return out.pooler_output.float().cpu().numpy()
 
     return encode
 
@@ -134,8 +143,9 @@ def prepare(folder: Path, preset: str, peers: Sequence[str]) -> None:
     import torch
     import transformers
 
-    from litebert.checkpoint.pretrained import AlbertModel
+    from litebert.checkpoint.pretrained import AlbertModel, AlbertTokenizer
     from litebert.config import AlbertConfig
+    from litebert.inference.texts import bundled_text
 
     torch.manual_seed(0)
     AlbertModel(AlbertConfig.preset(preset)).save_pretrained(folder)
@@ -160,24 +170,21 @@ def prepare(folder: Path, preset: str, peers: Sequence[str]) -> None:
         if "openvino int8" in peers:
             import nncf
 
-            generator = np.random.default_rng(0)
-            vocabulary = model.config.vocab_size
             texts = [
-                {
-                    "input_ids": generator.integers(5, vocabulary, (1, 64)), "attention_mask": np.ones((1, 64), dtype=np.int64),
-                    "token_type_ids": np.zeros((1, 64), dtype=np.int64),
-                }
-                for _ in range(32)
-            ]  # fmt: skip
+                dict(zip(names, (part.numpy() for part in batch), strict=True))
+                for batch in bundled_text(
+                    AlbertTokenizer.bundled(), AlbertConfig.preset(preset)
+                )  # ours is calibrated with them, too
+            ]
             quantised = nncf.quantize(
-                traced, nncf.Dataset(texts), model_type=nncf.ModelType.TRANSFORMER, subset_size=32
+                traced, nncf.Dataset(texts), model_type=nncf.ModelType.TRANSFORMER, subset_size=len(texts)
             )
             openvino.save_model(quantised, folder / "int8.xml", compress_to_fp16=False)
 
 
-def child(name: str, folder: Path) -> None:
+def child(name: str, folder: Path, device: str) -> None:
     """Do jobs: {"shape": [B, T]} or {"mix": FILE, "batch": N, "sorted": bool}."""
-    encode = program(name, folder)
+    encode = program(name, folder, device)
     encode(*rectangle(1, 16))
 
     def do(job: dict[str, Any]) -> dict[str, Any]:
@@ -346,7 +353,7 @@ def compare(programs: dict[str, Program], job: dict[str, Any], rounds: int) -> t
     pooled = {}
     for turn in range(rounds + 1):
         for name, each in programs.items():
-            ours = name in OURS
+            ours = name.startswith("litebert")
             size = {"ours": ours, "batch": job["tokens"] if ours else job["batch"]} if "mix" in job else {}
             answer = each.do({**job, **size})
             pooled.setdefault(name, answer.get("pooled"))
@@ -362,9 +369,10 @@ def distances(pooled: dict[str, Any]) -> dict[str, float]:
 def row_of(times: dict[str, float], pooled: dict[str, Any], work: float, ceiling: dict[str, float]) -> dict[str, Any]:
     precision = {n: PRECISION.get(n.split()[1], n.split()[1]) for n in times}
     best = {}
-    for p in ("fp32", "bf16", "int8"):
-        rivals = {n: t for n, t in times.items() if n in PEERS and precision[n] == p}
-        mine = {n: t for n, t in times.items() if n in OURS and precision[n] == p}
+    for p in PRECISIONS:
+        mine, rivals = (
+            {n: t for n, t in times.items() if n.startswith("litebert") is own and precision[n] == p} for own in (True, False)
+        )  # fmt: skip
         if rivals and mine:
             rival, own = min(rivals, key=rivals.__getitem__), min(mine, key=mine.__getitem__)
             best[p] = {"peer": rival, "ours": own, "times_faster": round(rivals[rival] / mine[own], 2)}
@@ -384,20 +392,27 @@ def main() -> None:
     parser.add_argument("--mix", type=int, default=300, help="texts of the real mix; 0: none")
     parser.add_argument("--tokens", type=int, default=2048, help="tokens of one of our passes")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--programs", default=",".join((*OURS, *PEERS)))
-    parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--programs", help="default: all of the device")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--child")
     parser.add_argument("--folder", type=Path)
     arguments = parser.parse_args()
     if arguments.child:
-        child(arguments.child, arguments.folder)
+        child(arguments.child, arguments.folder, arguments.device)
         return
-    names = [n.strip() for n in arguments.programs.split(",")]
+    on_cpu = arguments.device == "cpu"
+    arguments.out = arguments.out or (RESULT if on_cpu else RESULT.with_stem("inference_cuda"))
+    if not on_cpu and not on_gpu.there():
+        parser.error("--device cuda: PyTorch sees no GPU here")
+    every = (*OURS, *PEERS) if on_cpu else on_gpu.PROGRAMS
+    names = [n.strip() for n in arguments.programs.split(",")] if arguments.programs else list(every)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare(folder, arguments.preset, names)
-        programs = {n: Program(__file__, n, "--folder", str(folder)) for n in names}
-        results = {"ceilings_gflops": ceilings(), "shapes": {}, "mix": {}}
+        programs = {n: Program(__file__, n, "--folder", str(folder), "--device", arguments.device) for n in names}
+        found = ceilings() if on_cpu else on_gpu.ceilings(arguments.device)
+        results = {"ceilings_gflops": found, "shapes": {}, "mix": {}}
         print(f"ceilings, GFLOP/s: {results['ceilings_gflops']}", flush=True)
         for shape in arguments.shapes.split(","):
             rows, length = (int(n) for n in shape.split("x"))
@@ -419,8 +434,9 @@ def main() -> None:
                 report(results["mix"], title, row_of(*found, work, results["ceilings_gflops"]))
         for each in programs.values():
             each.close()
-        results["first_answer"] = first_answer(classifier(folder, folder))
-        print(f"first answer: {results['first_answer']}", flush=True)
+        if on_cpu:
+            results["first_answer"] = first_answer(classifier(folder, folder))
+            print(f"first answer: {results['first_answer']}", flush=True)
     write(results, arguments)
 
 
@@ -450,11 +466,11 @@ def write(results: dict[str, Any], arguments: argparse.Namespace) -> None:
         except PackageNotFoundError:
             continue
     data = {
-        "command": " ".join(["litebert bench inference", *sys.argv[1:]]), "preset": arguments.preset, **results, "peers": versions,
+        "command": " ".join(["litebert bench inference", *sys.argv[1:]]), "preset": arguments.preset, **results, "int8_calibration": "bundled prose", "peers": versions,
         "peer_batches": {"as they come": PEER_BATCH, "sorted": SORTED_BATCH}, "statistic": f"median of {arguments.rounds} rounds in turn",
         "environment": environment(),
     }  # fmt: skip
-    write_json(arguments.out, data)
+    write_json(arguments.out, data | ({} if arguments.device == "cpu" else on_gpu.described()))
 
 
 if __name__ == "__main__":

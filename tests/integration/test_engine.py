@@ -16,6 +16,7 @@ from litebert.inference import loading
 from litebert.inference.engine.encoder import PackedEncoder
 from litebert.inference.engine.int8 import has_int8
 from litebert.inference.loading import mean_applications
+from litebert.tasks import evaluate
 from litebert.tasks.model_folder import load_task_model, save_task_model
 from litebert.tasks.reading.records import Record
 from litebert.train import precision
@@ -71,18 +72,30 @@ def test_a_stream_is_answered_in_order_and_without_reading_far_ahead(loud, pipe)
     assert list(small.stream([])) == []
 
 
+def test_a_list_beyond_the_window_has_the_answers_of_one_within(loud, pipe):
+    for count in (3, 4, len(TEXTS)):
+        found = litebert.load(loud, precision="fp32", window=3)(TEXTS[:count])
+        assert torch.allclose(values(found), values(pipe(TEXTS[:count])), atol=1e-5)
+    alone, short = (litebert.load(loud, deterministic=True, window=window) for window in (2048, 3))
+    assert torch.equal(values(short(TEXTS)), values(alone(TEXTS)))
+
+
 def test_what_breaks_in_a_stream_is_told_and_leaves_no_thread(loud):
     small = litebert.load(loud, window=2)
     found = []
     with pytest.raises(DataError, match="expected a text, got int"):
         for answer in small.stream(["a", "b", "c", "d", 5]):
             found.append(answer)
-    assert len(found) <= 4
+    assert len(found) == 4
     assert not [t for t in threading.enumerate() if t.name.startswith("tokenise")]
 
 
-def test_deterministic_answers_do_not_depend_on_their_mates(loud):
-    alone = litebert.load(loud, deterministic=True)
+@pytest.mark.parametrize(
+    ("backend", "precision"),
+    [("torch", "fp32"), ("torch", "bf16"), ("torch", "int8"), ("openvino", "bf16"), ("openvino", "int8"), ("onnxruntime", "int8")],
+)  # fmt: skip
+def test_deterministic_answers_do_not_depend_on_their_mates(loud, backend, precision):
+    alone = litebert.load(loud, deterministic=True, backend=backend, precision=precision)
     together = alone(TEXTS)
     assert [alone(text).scores for text in TEXTS] == [answer.scores for answer in together]
     assert [a.scores for a in alone(TEXTS[::-1])] == [a.scores for a in together][::-1]
@@ -147,6 +160,19 @@ def test_evaluate_takes_the_engine_as_predict_does(loud, call, data):
     assert plain.code == early.code == 0 and "applications of the shared block on average" in early.err
     refused = call("evaluate", "litebert-small-en", "--data", data / "single.csv")
     assert refused.code == 2 and "was not fine-tuned" in refused.err
+
+
+def test_evaluate_computes_with_the_threads_it_is_told(loud, call, data, monkeypatch):
+    seen, before = [], torch.get_num_threads()
+    score = evaluate.evaluate
+
+    def watched(*arguments, **options):
+        seen.append(torch.get_num_threads())
+        return score(*arguments, **options)
+
+    monkeypatch.setattr(evaluate, "evaluate", watched)
+    assert call("evaluate", loud, "--data", data / "single.csv", "--threads", before + 1).code == 0
+    assert seen == [before + 1] and torch.get_num_threads() == before
 
 
 def test_an_elastic_run(call, arguments, data, tmp_path):

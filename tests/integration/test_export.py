@@ -13,6 +13,7 @@ import tokenizers
 import torch
 
 import litebert
+from litebert.cli.export import command
 from litebert.inference.export import quality, run
 from litebert.inference.export.example import _parts
 from litebert.inference.export.folder import write_companions
@@ -170,6 +171,18 @@ def test_another_head_and_fewer_applications(call, printed, loud, tmp_path):
     assert wrong.code == 3 and "no trained span head" in wrong.err and not (tmp_path / "no").exists()
 
 
+def test_every_head_can_be_asked_for():
+    (option,) = (parameter for parameter in command.params if parameter.name == "head")
+    assert tuple(option.type.choices) == tuple(HEADS)
+
+
+def test_an_export_is_not_taken_for_a_model(call, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.onnx").write_bytes(b"")
+    outcome = call("info", tmp_path)
+    assert outcome.code == 3 and "is an export" in outcome.err and "--backend onnxruntime" in outcome.err
+
+
 def test_a_wordpiece_vocabulary_gets_a_tokenizer_json(loud, tmp_path):
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "film", "##s", "the", "看", "影", "!"]
     (tmp_path / "vocab.txt").write_text("\n".join(pieces) + "\n")
@@ -189,7 +202,8 @@ def test_a_plan_writes_nothing(call, loud, tmp_path):
     assert outcome.code == 0 and not (tmp_path / "out").exists()
     found = outcome.envelope["data"]
     assert found["head"] == "sequence" and found["parameters"] == load_task_model(loud).model.num_parameters()
-    assert any(name.endswith("openvino_model.bin") for name in found["files"])
+    assert call("export", loud, "--format", "openvino", "--out", tmp_path / "out").code == 0
+    assert sorted(found["files"]) == sorted(map(str, (tmp_path / "out").iterdir()))
 
 
 # --- int8 ---------------------------------------------------------------------------------------------------------------
@@ -220,7 +234,8 @@ def test_int8_that_loses_too_much_is_not_written(call, loud, judged, tmp_path, m
 
     original = run.int8_plan
     monkeypatch.setattr(run, "int8_plan", coarse)
-    called = ["export", loud, "--format", "onnx", "--out", tmp_path / "out", "--int8", "--data", judged]
+    called = ["export", loud, "--format", "onnx", "--out", tmp_path / "out", "--int8", "--keep", "none",
+              "--data", judged]  # fmt: skip
     outcome = call(*called)
     assert outcome.code == 4 and "points on dev.jsonl (accuracy 1.0000 before" in outcome.err
     assert "--calibration" in outcome.err and not list(tmp_path.iterdir())
@@ -311,6 +326,9 @@ def test_random_weights_export_and_are_the_same_each_time(call, tmp_path):
     for name in ("a", "b"):
         assert call("export", f"random:{config}", "--format", "onnx", "--out", tmp_path / name).code == 0
     assert (tmp_path / "a" / "model.onnx").read_bytes() == (tmp_path / "b" / "model.onnx").read_bytes()
+    vectors = call("export", f"random:{config}", "--format", "onnx", "--head", "embedding", "--out", tmp_path / "c")
+    assert vectors.code == 0, vectors.err
+    assert "sentence_embedding" in (tmp_path / "c" / "README.md").read_text()
 
 
 def test_parity_sees_a_wrong_output():

@@ -145,3 +145,18 @@ def test_several_labels_and_values(multi_model, value_model):
     assert set(answer["labels"]) == {s["label"] for s in answer["scores"] if s["score"] >= limits[s["label"]]}
     value = litebert.load(value_model)(("a film", "a film")).to_dict()
     assert value.keys() == {"label", "score"} and value["label"] == "score"
+
+
+def test_what_the_reader_found_is_told(model, tmp_path, call):
+    path = tmp_path / "texts.jsonl"
+    path.write_text('{"text": "good \\ud83d film"}\n{"text": "bad"}\n')
+    outcome = call("predict", model, path)
+    assert len(outcome.lines) == 2 and "warning: " in outcome.err and "U+FFFD" in outcome.err
+
+
+def test_what_stands_before_a_bad_row_is_answered(call, model, pipe, tmp_path):
+    bad = tmp_path / "bad.csv"
+    bad.write_text("text,n\na great film,1\nso sad,2\none,two,three\nfine,4\n")
+    outcome = call("predict", model, bad)
+    assert outcome.code == 3 and "bad.csv:4" in outcome.err
+    assert [line["label"] for line in outcome.lines] == [answer.label for answer in pipe(["a great film", "so sad"])]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from litebert.cli.engine_options import engine_options, refuse_flags
 from litebert.cli.output import common_options, print_result, reader_may_go, say
+
+if TYPE_CHECKING:
+    from litebert.inference.embedding_files import MakesVectors
 
 
 @click.command("embed")
@@ -47,16 +51,7 @@ def command(
     """  # noqa: D301
     from litebert.cli.progress import counting
     from litebert.errors import UsageError, nearest
-    from litebert.inference.embedding import Embedder
-    from litebert.inference.embedding_files import (
-        MakesVectors,
-        SentenceTransformerModel,
-        embedded,
-        first_texts,
-        json_lines,
-        write_vectors,
-    )
-    from litebert.inference.loading import load
+    from litebert.inference.embedding_files import embedded, first_texts, json_lines, write_vectors
     from litebert.tasks.base import Task
     from litebert.tasks.datasets import in_file
     from litebert.tasks.embed.task import NUMBER_TYPES
@@ -68,13 +63,9 @@ def command(
         raise UsageError(f"{output} is a folder", hint="Name a file.", path=output)
     if teacher and (size is not None or number_type != "float32"):
         raise UsageError("--size and --number-type do not go with --teacher", hint="Its vectors are kept as they are.")
-    maker: MakesVectors
     if teacher:
         refuse_flags(click.get_current_context(), ("precision",), "--teacher")
-        maker = SentenceTransformerModel(model, device, engine["precision"])
-    else:
-        pipeline = load(model, "embed", device=device, **engine)
-        maker = Embedder(pipeline, size=size, number_type=number_type)
+    maker = _maker(model, device, size, number_type, engine, teacher=teacher)
     warnings: list[str] = []
     found = parse_columns(columns) if columns else None
     records = Task.stream(file, columns=found, format=kind, warnings=warnings)
@@ -91,6 +82,7 @@ def command(
             count = None
         else:
             count = write_vectors(output, chunks)
+    warnings += maker.told()
     if as_json and output is not None:
         data = {"records": count, "output": output}
         print_result("embed", data, "", as_json=True, warnings=warnings, artifacts=[output])
@@ -99,3 +91,15 @@ def command(
         say(f"warning: {warning}")
     if output is not None:
         say(f"wrote {count} vectors to {output}")
+
+
+def _maker(
+    model: str, device: str, size: int | None, number_type: Any, engine: Mapping[str, Any], *, teacher: bool
+) -> MakesVectors:
+    from litebert.inference.embedding import Embedder
+    from litebert.inference.embedding_files import SentenceTransformerModel
+    from litebert.inference.loading import load
+
+    if teacher:
+        return SentenceTransformerModel(model, device, engine["precision"])
+    return Embedder(load(model, "embed", device=device, **engine), size=size, number_type=number_type)

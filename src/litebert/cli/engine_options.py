@@ -33,6 +33,7 @@ _FLAGS = (
         help="Records read ahead; 1: answer each before reading on.",
     ),
     click.option("--threads", type=click.IntRange(1), help="Threads of the computation."),
+    click.option("--compile", is_flag=True, help="Compile the block, for a GPU; the first texts take longer."),
 )
 
 
@@ -62,7 +63,7 @@ def engine_options(precision: str) -> Callable[[F], F]:
     Args:
         precision: Default of ``--precision``.
     """
-    first = click.option("--precision", default=precision, show_default=True, help="auto, fp32, bf16 or int8.")
+    first = click.option("--precision", default=precision, show_default=True, help="auto, fp32, bf16, fp16 or int8.")
 
     def add(command: F) -> F:
         for flag in reversed((first, *_FLAGS)):

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     "--calibration", metavar="FILE", help="For --int8: records like those it will read; default: bundled prose."
 )
 @click.option(
-    "--keep", multiple=True, type=click.Choice(["qkv", "output", "widen", "narrow"]),
-    help="For --int8: a matrix of the block that stays in float32.",
+    "--keep", multiple=True, type=click.Choice(["qkv", "output", "widen", "narrow", "none"]),
+    help="For --int8: a matrix of the block that stays in float32; default: those without which the last states drift by more than 5%.",
 )  # fmt: skip
 @click.option("--data", help="Labelled records, or the folder of --benchmark: score before and after.")
 @click.option("--benchmark", help="Name of a benchmark whose official files --data is the folder of, e.g. glue/mrpc.")
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     help="Points the model may lose on --data, or nothing is written; default: 0.5.",
 )
 @click.option(
-    "--head", type=click.Choice(["encoder", "pretraining", "masked-lm", "sequence", "token", "span", "choice"]),
+    "--head", type=click.Choice([
+        "encoder", "pretraining", "masked-lm", "sequence", "token", "span", "conditional-span", "vector-classifier", "embedding",
+        "choice",
+    ]),
     help="Which head; default: the one the model has.",
 )  # fmt: skip
 @click.option("--depth", type=click.IntRange(1), help="Applications of the shared block; default: all.")
@@ -58,7 +61,7 @@ def command(
     from litebert.cli.progress import counting
     from litebert.inference.export.run import ExportOptions, export, plan_export
 
-    options = ExportOptions(format=kind, **chosen)
+    options = ExportOptions(format=kind, **{**chosen, "keep": _kept(chosen["keep"])})
     if dry_run:
         figures = plan_export(model, out, options, force=force)
         rows = [
@@ -82,12 +85,23 @@ def command(
     )
 
 
+def _kept(names: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Return the matrices that ``--keep`` names: None where it was not given, none of them for "none"."""
+    from litebert.errors import UsageError
+
+    if "none" in names and len(names) > 1:
+        raise UsageError("--keep none does not go with a matrix", hint="Leave one of them out.")
+    return None if not names else tuple(name for name in names if name != "none")
+
+
 def _text(result: Exported) -> str:
     from litebert.inference.export.quality import drift_rows
 
     parts = []
     if result.drift:
         parts.append("relative error of the states, int8 against float32\n" + table(drift_rows(result.drift)))
+    if result.kept is not None:
+        parts.append(result.kept.reason)
     parts += [f"{one.name}: {one.metric} {one.before:.4f} before, {one.after:.4f} after" for one in result.comparisons]
     error = "relative error of the outputs" if result.drift else "largest difference of an output"
     rows = [(name, f"{size / 1e6:.2f} MB") for name, size in result.sizes.items()]

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 
 from litebert.cli.engine_options import engine_options, refuse_flags
-from litebert.cli.output import common_options, print_result, reader_may_go, say
+from litebert.cli.output import again, common_options, print_result, reader_may_go, say
 
 
 @click.command("predict")
 @click.argument("model")
-@click.argument("file", default="-")
+@click.argument("file", nargs=-1)
 @click.option(
     "--task",
     help="For a pretrained MODEL: fill-mask, coherence, summarize, zero-shot-classification or embed; default: what the folder names.",
@@ -46,19 +47,32 @@ from litebert.cli.output import common_options, print_result, reader_may_go, say
 @click.option("--explain", is_flag=True, help="Add what each token contributes to the answer (classify, ner, qa).")
 @click.option("--label", help="With --explain: the label to explain; default: the one that is answered.")
 @click.option("--html", metavar="FILE", help="With --explain: write a page with the texts shaded, too.")
+@click.option(
+    "--engine", "who", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Who works."
+)
+@click.option(
+    "--workers", type=click.IntRange(1), help="With --engine ray: models at work; default: all there is room for."
+)
+@click.option("--ray-address", help="Ray cluster to join; default: RAY_ADDRESS, else a new one on this machine.")
+@click.option(
+    "--resume", is_flag=True, help="Keep finished parts beside --output, and go on with them; always with ray."
+)
+@click.option("--force", is_flag=True, help="Forget the parts that an earlier run has left.")
+@click.option("--part-rows", type=click.IntRange(1), help="Rows of a part; default: 2048.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ...")
 @engine_options("auto")
 @common_options
 def command(
-    model: str, file: str, *, task: str | None, output: str | None, columns: str | None, kind: str | None,
+    model: str, file: tuple[str, ...], *, task: str | None, output: str | None, columns: str | None, kind: str | None,
     benchmark: str | None, top: int, overrides: tuple[str, ...], explain: bool, label: str | None, html: str | None, device: str,
-    as_json: bool,
+    as_json: bool, who: str, workers: int | None, ray_address: str | None, resume: bool, force: bool, part_rows: int | None,
     debug: bool,  # noqa: ARG001
     **engine: Any,
 ) -> None:  # fmt: skip
-    """Answer every record of FILE (- is standard input) with MODEL: JSON Lines, in the order of the input.
+    """Answer every record of FILE... (- is standard input) with MODEL: JSON Lines, in the order of the input.
 
     Takes JSONL, CSV, TSV, Parquet, or one text a line. Long texts are read in windows, none is cut.
+    With --resume, a command that was stopped goes on with the rows that have no answer yet.
 
     \b
     Example:
@@ -68,36 +82,45 @@ def command(
       litebert predict MODEL reports.jsonl --task summarize --set sentences=5
       litebert predict mnli AX --benchmark glue/ax --output submission
       litebert predict moderator posts.csv --explain --html why.html --output why.jsonl
+      litebert predict model crawl/*.jsonl --engine ray --output answers.jsonl
     """  # noqa: D301
     from litebert.errors import UsageError
     from litebert.inference.loading import load
-    from litebert.inference.predict import predict_benchmark, predict_file
+    from litebert.inference.predict import predict_benchmark, predict_files
     from litebert.settings import parse_overrides
 
     options = parse_overrides(overrides)
-    _check_call(output, html, label, benchmark, options, explain=explain)
+    inputs = file or ("-",)
+    _check_call(output, html, label, benchmark, options, inputs, explain=explain)
+    if benchmark is not None:
+        _refuse_unheeded(columns, kind)
+    printed = _Printed(output, columns, kind, top, as_json)
+    in_parts = _Parts(who, workers, ray_address, resume, force, part_rows)
+    if in_parts.asked(output, one_pass=explain or benchmark is not None):
+        _answer_in_parts(model, inputs, task, options, device, engine, printed, in_parts)
+        return
     if explain:
         why = {**options, "label": label} if label is not None else options
-        _explain(model, file, task, why, html, device, engine, _Printed(output, columns, kind, top, as_json))
+        _explain(model, inputs[0], task, why, html, device, engine, printed)
         return
     pipeline = load(model, task, device=device, **engine)
     if benchmark is not None:
         if output is None:
             raise UsageError("a submission needs a folder", hint="Add --output DIR.")
-        for path in predict_benchmark(pipeline, benchmark, file, output):
+        for path in predict_benchmark(pipeline, benchmark, inputs[0], output):
             say(f"wrote {path}")
         return
-    printed = _Printed(output, columns, kind, top, as_json)
     _print_answers(
-        lambda warnings, progress: predict_file(
-            pipeline, file, columns=columns, kind=kind, top=top, options=options, warnings=warnings, progress=progress
+        lambda warnings, progress: predict_files(
+            pipeline, inputs, columns=columns, kind=kind, top=top, options=options, warnings=warnings, progress=progress
         ),
         printed,
     )
 
 
 def _check_call(
-    output: str | None, html: str | None, label: str | None, benchmark: str | None, options: Mapping[str, Any], *, explain: bool
+    output: str | None, html: str | None, label: str | None, benchmark: str | None, options: Mapping[str, Any],
+    inputs: Sequence[str], *, explain: bool,
 ) -> None:  # fmt: skip
     """Refuse flags that do not go together."""
     from litebert.errors import UsageError
@@ -107,6 +130,8 @@ def _check_call(
             raise UsageError(f"{name} is a folder", hint="Name a file.", path=name)
     if options and benchmark is not None:
         raise UsageError("--set does not go with --benchmark", hint="It is for options of the task's answers.")
+    if len(inputs) > 1 and (explain or benchmark is not None):
+        raise UsageError(f"one file is answered at a time here, not {len(inputs)}", hint="Name one.")
     if explain and benchmark is not None:
         raise UsageError("--explain does not go with --benchmark", hint="A submission holds answers alone.")
     if explain:
@@ -114,6 +139,17 @@ def _check_call(
     for flag, given in (("--label", label), ("--html", html)):
         if given is not None and not explain:
             raise UsageError(f"{flag} is for --explain", hint="Add --explain.")
+
+
+def _refuse_unheeded(columns: str | None, kind: str | None) -> None:
+    """Refuse flags of reading for a benchmark."""
+    from litebert.errors import UsageError
+
+    for flag, given in (("--columns", columns), ("--format", kind)):
+        if given is not None:
+            raise UsageError(
+                f"{flag} does not go with --benchmark", hint="Official files are read as they are published."
+            )
 
 
 class _Printed(NamedTuple):
@@ -124,6 +160,81 @@ class _Printed(NamedTuple):
     kind: str | None
     top: int
     as_json: bool
+
+
+class _Parts(NamedTuple):
+    """How the work is cut, and who does it."""
+
+    who: str
+    workers: int | None
+    address: str | None
+    resume: bool
+    force: bool
+    rows: int | None
+
+    def asked(self, output: str | None, *, one_pass: bool) -> bool:
+        """Return whether parts are asked for at all.
+
+        Raises:
+            UsageError: Flags do not go together.
+        """
+        from litebert.errors import UsageError
+
+        remote = self.who == "ray"
+        flag = "--engine ray" if remote else "--resume"
+        for name, given in (("--workers", self.workers), ("--ray-address", self.address)):
+            if given is not None and not remote:
+                raise UsageError(f"{name} is for --engine ray", hint="Add --engine ray.")
+        if not remote and not self.resume:
+            if self.force or self.rows is not None:
+                raise UsageError(f"{'--force' if self.force else '--part-rows'} is for --resume", hint="Add --resume.")
+            return False
+        if one_pass:
+            raise UsageError(f"{flag} goes neither with --explain nor with --benchmark", hint="Leave it out.")
+        if output is None:
+            raise UsageError(f"{flag} keeps finished parts beside the output", hint="Add --output FILE.")
+        return True
+
+
+def _answer_in_parts(
+    model: str, inputs: Sequence[str], task: str | None, options: Mapping[str, Any], device: str, engine: Mapping[str, Any],
+    printed: _Printed, parts: _Parts,
+) -> None:  # fmt: skip
+    from litebert.cli.progress import counting
+    from litebert.errors import Interrupted
+    from litebert.inference.bulk.job import ROWS, Ask
+    from litebert.inference.bulk.run import Cluster, answer_in_parts
+    from litebert.train.interrupts import stop_signals
+
+    assert printed.output is not None
+    ask = Ask(model, task, device, engine, printed.top, options, printed.columns, printed.kind)
+    cluster = Cluster(parts.workers, parts.address) if parts.who == "ray" else None
+    warnings: list[str] = []
+    try:
+        with (
+            redirect_stdout(sys.stderr),  # Ray writes there what its machines complain of
+            stop_signals(_interrupt),
+            counting("answering", None, quiet=printed.as_json) as progress,
+        ):
+            done = answer_in_parts(
+                ask, inputs, printed.output, cluster=cluster, rows=parts.rows or ROWS, force=parts.force,
+                warnings=warnings, progress=progress,
+            )  # fmt: skip
+    except Interrupted as error:
+        error.hint = f"Go on with: {again('--resume', without=('--force',))}"
+        raise
+    kept = f", {done.kept} of them by an earlier run" if done.kept else ""
+    data = {"records": done.records, "kept": done.kept, "output": printed.output}
+    if printed.as_json:
+        print_result("predict", data, "", as_json=True, warnings=warnings, artifacts=[printed.output])
+    else:
+        for warning in warnings:
+            say(f"warning: {warning}")
+    say(f"wrote {done.records} answers to {printed.output}{kept}")
+
+
+def _interrupt(number: int, frame: object) -> None:  # noqa: ARG001
+    raise KeyboardInterrupt
 
 
 def _explain(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,8 @@ from litebert.errors import DataError, MachineError, UsageError
 from litebert.tasks.reading.records import Record
 from litebert.train.precision import uses_bfloat16
 
+logger = logging.getLogger("litebert")
+
 CHUNK = 4096
 """Texts that are in memory at once."""
 
@@ -26,6 +29,9 @@ class MakesVectors(Protocol):
     def embed(self, texts: list[str]) -> np.ndarray:
         """Return (N, H), a row for each text."""
 
+    def told(self) -> list[str]:
+        """Return what is worth telling of the texts so far."""
+
 
 class SentenceTransformerModel:
     """A model of the library ``sentence-transformers``, as a teacher or to compare with.
@@ -35,8 +41,11 @@ class SentenceTransformerModel:
         device: ``auto``, ``cpu``, ``cuda``, ...
         precision: ``bf16`` multiplies matrices in bfloat16, ``auto`` where the machine does; the rest stays in float32.
 
+    Attributes:
+        cut: Texts so far of which it did not read the end.
+
     Raises:
-        MachineError: The library is not installed.
+        MachineError: The library is not installed, or the hub cannot be reached for the model.
         UsageError: There is no such model.
     """
 
@@ -47,19 +56,59 @@ class SentenceTransformerModel:
             raise MachineError(
                 "sentence-transformers is not installed", hint="pip install sentence-transformers"
             ) from error
+        # Without a network the library would try each of a model's files again and again before it says so.
+        there = Path(name).exists() or _hub_answers(name)
+        more: dict[str, Any] = {} if there else {"local_files_only": True}
         try:
-            self.model: Any = SentenceTransformer(name, device=None if device == "auto" else device)
+            self.model: Any = SentenceTransformer(name, device=None if device == "auto" else device, **more)
         except (OSError, ValueError, RuntimeError) as error:
+            if not there:
+                raise MachineError(
+                    f"{name} is no folder here, was not downloaded before, and the hub cannot be reached for it",
+                    hint="Check the path or the network.",
+                ) from error
             raise UsageError(f"sentence-transformers cannot load {name}: {str(error).splitlines()[0]}") from error
         self.autocast = uses_bfloat16(precision, torch.device(self.model.device.type))
+        self.cut = 0
 
     def embed(self, texts: list[str]) -> np.ndarray:
         """Return (N, H) float32 of length 1."""
+        self.cut += self._too_long(texts)
         with torch.autocast(self.model.device.type, dtype=torch.bfloat16, enabled=self.autocast):
             found = self.model.encode(texts, batch_size=64, normalize_embeddings=True, show_progress_bar=False)
         vectors = np.asarray(found, dtype=np.float32)  # in bfloat16 their lengths were 1 to two digits only
         units: np.ndarray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-12)
         return units
+
+    def _too_long(self, texts: list[str]) -> int:
+        """Return how many texts have more tokens than the model reads, as far as it tells."""
+        most, tokenizer = getattr(self.model, "max_seq_length", None), getattr(self.model, "tokenizer", None)
+        if most is None or tokenizer is None:
+            return 0
+        return sum(len(ids) > most for ids in tokenizer(texts, truncation=False, verbose=False)["input_ids"])
+
+    def told(self) -> list[str]:
+        """Return what is worth telling of the texts so far."""
+        if not self.cut:
+            return []
+        return [
+            f"{self.cut} texts are longer than the {self.model.max_seq_length} tokens the teacher reads: it cuts them"
+        ]
+
+
+def _hub_answers(name: str) -> bool:
+    """Return whether the hub says anything about a model, be it that there is none of this name."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        HfApi().model_info(name, timeout=10)
+    except (HfHubHTTPError, HFValidationError):
+        return True
+    except Exception as error:  # of whichever library makes the connection
+        logger.debug("the hub does not answer: %s", error)
+        return False
+    return True
 
 
 def first_texts(records: Iterable[Record], warnings: list[str]) -> Iterator[Record]:

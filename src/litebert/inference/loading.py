@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import logging
+import os
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from litebert.checkpoint.report import POOLER
 from litebert.config import AlbertConfig
-from litebert.errors import UsageError
+from litebert.errors import MachineError, UsageError
 from litebert.inference.backends.encoder import runtime_encoder
-from litebert.inference.engine.accelerate import Precision, accelerate, packed
+from litebert.inference.engine.accelerate import Precision, accelerate, packed, quantised
 from litebert.inference.engine.budget import measure
-from litebert.inference.engine.calibration import TokenBatch, calibrate
+from litebert.inference.engine.calibration import TokenBatch
 from litebert.inference.engine.drift import drift
 from litebert.inference.engine.early_exit import EarlyExit
 from litebert.inference.engine.encoder import PackedEncoder
 from litebert.inference.engine.int8 import has_int8
+from litebert.inference.engine.plain import check_compiler, plain
+from litebert.inference.int8_choice import int8_encoder
 from litebert.inference.pipeline import Pipeline
 from litebert.inference.settings import EngineSettings
 from litebert.inference.stream import computing
 from litebert.inference.texts import bundled_text, text_of_file
 from litebert.model.albert import AlbertModel
+from litebert.processors import usable_processors
 from litebert.settings import build_settings
 from litebert.tasks.model_folder import TaskModel, load_model
 from litebert.tasks.zero_shot import ZeroShotModel
@@ -48,7 +54,7 @@ def load(
         task: For a folder that names no task, or another than it names: ``fill-mask`` and ``coherence`` are answered by the heads
             of pretraining, ``summarize`` by any encoder.
         device: ``auto`` takes a GPU when there is one.
-        precision: ``auto``, ``fp32``, ``bf16`` or ``int8``, see ``EngineSettings``.
+        precision: ``auto``, ``fp32``, ``bf16``, ``fp16`` or ``int8``, see ``EngineSettings``.
         **settings: Further fields of ``EngineSettings``, such as ``depth``, ``patience``, ``window``, ``threads``.
 
     Returns:
@@ -57,22 +63,89 @@ def load(
     Raises:
         ConfigError: The folder names no task and none was given, or a setting is wrong.
         CheckpointError: The model lacks the head the task needs.
-        MachineError: A runtime that is asked for is not installed.
+        MachineError: A runtime or compiler that is asked for is not installed.
         UsageError: The model cannot do what the settings ask for.
     """
     chosen = build_settings(EngineSettings, {"precision": precision, **settings})
     if chosen.calibration is not None and chosen.precision != "int8":
         raise UsageError("calibration is for int8", hint="Add --precision int8, or leave it out.")
+    if chosen.keep and chosen.precision != "int8":
+        raise UsageError("keep is for int8", hint='Add precision="int8", or leave it out.')
     place = choose_device(device)
+    check_device(chosen, place)
     loaded = load_model(model, task=task, device=place)
     found = chosen.precision
     if found == "auto":
         found = "fp32" if chosen.backend == "onnxruntime" else fastest_precision(loaded, place)  # which has no bf16
-    elif chosen.backend == "torch":
+    elif chosen.backend == "torch" and found != "fp16":
         found = available(found, place)
-    chosen = chosen.model_copy(update={"precision": found})
+    chosen = chosen.model_copy(update={"precision": found, "threads": chosen.threads or fewer_threads()})
     prepare(loaded, chosen, place)
     return Pipeline(loaded, device=place, settings=chosen, reference=model)
+
+
+def load_beside(first: Pipeline, task: str) -> Pipeline:
+    """Load a further task of a model that has been loaded; the encoder is in memory once where both tasks run the same.
+
+    Args:
+        first: From ``load``; its precision, once found, is the other's, too.
+        task: Another one.
+
+    Raises:
+        LitebertError: As ``load``.
+    """
+    assert first.reference is not None
+    loaded = load_model(first.reference, task=task, device=first.device)
+    if first.settings.patience is None and _same_encoder(first.loaded, loaded):
+        loaded.model.albert = first.loaded.model.albert
+    else:
+        prepare(loaded, first.settings, first.device)
+    return Pipeline(loaded, device=first.device, settings=first.settings, reference=first.reference)
+
+
+def _same_encoder(one: TaskModel | ZeroShotModel, other: TaskModel | ZeroShotModel) -> bool:
+    """Return whether two models of one reference have the same encoder: weights may be random, or a pooler there for one only."""
+    parts = ("embeddings", *(("pooler",) if isinstance(other, ZeroShotModel) and POOLER in other.task.parts else ()))
+    if one.reads_tokens != other.reads_tokens:
+        return False
+    for part in parts:
+        mine, theirs = (cast(torch.nn.Module, getattr(model.model.albert, part)).state_dict() for model in (one, other))
+        if mine.keys() != theirs.keys() or not all(torch.equal(mine[name], theirs[name]) for name in mine):
+            return False
+    return True
+
+
+def fewer_threads() -> int | None:
+    """Return a number of threads where PyTorch would take more than this process has time for; None where it is right, or told."""
+    most = usable_processors()
+    return most if "OMP_NUM_THREADS" not in os.environ and most < torch.get_num_threads() else None
+
+
+def check_device(settings: EngineSettings, device: torch.device) -> None:
+    """Refuse settings that a device cannot do.
+
+    Raises:
+        UsageError: The first of them, and what to do.
+        MachineError: It could, but lacks a compiler.
+    """
+    s = settings
+    on_cpu = [name for name in ("patience", "budget_ms") if getattr(s, name) is not None]
+    if device.type == "cpu" and s.precision == "fp16":
+        raise UsageError("fp16 runs on a GPU, not on cpu", hint="Use --precision bf16, or a --device with fp16.")
+    if device.type != "cpu":
+        if on_cpu:
+            raise UsageError(
+                f"{on_cpu[0]} works on a CPU, not on {device.type}", hint="Add --device cpu, or use --depth."
+            )
+        if s.precision == "int8":
+            raise UsageError(f"int8 runs on a CPU, not on {device.type}", hint="Add --device cpu, or use bf16.")
+        if s.backend != "torch":
+            raise UsageError(f"{s.backend} runs on a CPU, not on {device.type}", hint="Add --device cpu.")
+    if s.compile:
+        other = on_cpu[0] if on_cpu else s.backend if s.backend != "torch" else s.precision
+        if on_cpu or s.backend != "torch" or s.precision == "int8":
+            raise UsageError(f"compile does not go with {other}", hint="Leave one of them out.")
+        check_compiler(device)
 
 
 def available(precision: Precision, device: torch.device) -> Precision:
@@ -110,32 +183,28 @@ def prepare(loaded: TaskModel | ZeroShotModel, settings: EngineSettings, device:
 
     Args:
         loaded: On the device.
-        settings: ``precision`` is not ``auto``.
+        settings: ``precision`` is not ``auto``; the device can do them, as ``check_device`` has found.
         device: Where it is.
 
     Raises:
-        MachineError: int8 on a processor without the instructions.
-        UsageError: The model or the device cannot do what the settings ask for.
+        MachineError: int8 on a processor without the instructions, or a block to be compiled where there is no compiler.
+        UsageError: The model cannot do what the settings ask for.
     """
     _set_depth(loaded, settings.depth)
-    if device.type != "cpu":
-        for name in ("patience", "budget_ms"):
-            if getattr(settings, name) is not None:
-                raise UsageError(
-                    f"{name} works on a CPU, not on {device.type}", hint="Add --device cpu, or use --depth."
-                )
-        if settings.precision == "int8":
-            raise UsageError(f"int8 runs on a CPU, not on {device.type}", hint="Add --device cpu, or use bf16.")
-        if settings.backend != "torch":
-            raise UsageError(f"{settings.backend} runs on a CPU, not on {device.type}", hint="Add --device cpu.")
+    if device.type != "cpu" or settings.compile:
+        loaded.model.albert = plain(
+            cast(torch.nn.Module, loaded.model.albert), settings.precision, compiled=settings.compile,
+            firsts_only=not loaded.reads_tokens,
+        )  # fmt: skip
         return
     calibration = _calibration(loaded, settings.calibration) if settings.precision == "int8" else []
     if settings.backend != "torch":
         _use_runtime(loaded, settings, calibration)
         return
-    accelerate(
-        loaded.model, cast(Precision, settings.precision), reads_tokens=loaded.reads_tokens, calibration=calibration
-    )
+    if settings.precision == "int8":
+        _use_int8(loaded, settings, calibration)
+    else:
+        accelerate(loaded.model, cast(Precision, settings.precision), reads_tokens=loaded.reads_tokens)
     encoder = cast(PackedEncoder, loaded.model.albert)
     if settings.budget_ms is not None:
         with computing(settings.threads):
@@ -152,15 +221,35 @@ def _calibration(loaded: TaskModel | ZeroShotModel, path: str | None) -> list[To
     return text_of_file(path, loaded.tokenizer, max_length=length)
 
 
+def _use_int8(loaded: TaskModel | ZeroShotModel, settings: EngineSettings, calibration: list[TokenBatch]) -> None:
+    encoder, firsts_only = loaded.model.albert, not loaded.reads_tokens
+    if not isinstance(encoder, AlbertModel):
+        raise UsageError("the model has been accelerated before", hint="Load it anew.")
+    if not has_int8():
+        raise MachineError("this processor has no int8 products", hint="Use --precision fp32 or bf16.")
+    make = partial(quantised, encoder, firsts_only=firsts_only)
+    loaded.model.albert = int8_encoder(encoder, calibration, make, keep=_kept(settings), firsts_only=firsts_only)
+
+
+def _kept(settings: EngineSettings) -> tuple[str, ...] | None:
+    return None if settings.keep == "auto" else settings.keep
+
+
 def _use_runtime(loaded: TaskModel | ZeroShotModel, settings: EngineSettings, calibration: list[TokenBatch]) -> None:
     for name in ("patience", "budget_ms"):
         if getattr(settings, name) is not None:
             raise UsageError(f"{name} works with the back end torch, not with {settings.backend}")
     encoder, firsts_only = cast(AlbertModel, loaded.model.albert), not loaded.reads_tokens
-    ranges = calibrate(encoder, calibration, firsts_only=firsts_only) if settings.precision == "int8" else None
-    loaded.model.albert = runtime_encoder(
-        encoder, settings.backend, settings.precision, ranges=ranges, threads=settings.threads, firsts_only=firsts_only
-    )
+    make = partial(
+        runtime_encoder, encoder, settings.backend, settings.precision, threads=settings.threads,
+        firsts_only=firsts_only,
+    )  # fmt: skip
+    if settings.precision != "int8":
+        loaded.model.albert = make()
+        return
+    loaded.model.albert = int8_encoder(
+        encoder, calibration, lambda ranges, keep: make(ranges=ranges, keep=keep), keep=_kept(settings), firsts_only=firsts_only,
+    )  # fmt: skip
 
 
 def _set_depth(loaded: TaskModel | ZeroShotModel, depth: int | None) -> None:

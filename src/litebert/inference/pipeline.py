@@ -135,18 +135,28 @@ class Pipeline:
             self._explainer = load_explainer(
                 self.reference, self.task, device=str(self.device), depth=self.settings.depth
             )
-        if isinstance(inputs, str | Mapping) or _is_pair(inputs):
-            return next(self._explainer.stream([_record(inputs)], chosen))
-        if not isinstance(inputs, Iterable):
+        single = isinstance(inputs, str | Mapping) or _is_pair(inputs)
+        if not single and not isinstance(inputs, Iterable):
             raise DataError(f"expected a text or a list of texts, got {type(inputs).__name__}")
-        return list(self._explainer.stream([_record(x) for x in inputs], chosen))
+        records = [_record(x) for x in ([inputs] if single else inputs)]
+        with computing(self.settings.threads):
+            found = list(self._explainer.stream(records, chosen))
+        return found[0] if single else found
 
     def stream(self, inputs: Iterable[Input], **options: Any) -> Iterator[Answer]:
         """Answer an endless stream with bounded memory, in order; arguments as in a call.
 
         Yields:
             Answers, as soon as the window of the input (``settings.window`` records) that they belong to is computed.
+
+        Raises:
+            DataError: It is one text, not many, or an input is no text; the inputs before it are answered first.
         """
+        if isinstance(inputs, str | Mapping) or not isinstance(inputs, Iterable):
+            raise DataError(
+                f"expected a list or stream of texts, got {type(inputs).__name__}",
+                hint='stream(["text", ...]); for one text call the pipeline itself.',
+            )
         for _, answers in self.windows((_record(x) for x in inputs), **options):
             yield from answers
 
@@ -158,27 +168,60 @@ class Pipeline:
     def answer_records(
         self, records: Sequence[Record], progress: Callable[[int], None] | None = None, **options: Any
     ) -> list[Answer]:
-        """Answer records, in order; their labels are not looked at."""
+        """Answer records, in order; their labels are not looked at.
+
+        More than a look-ahead window are answered as a stream, so that what comes next is tokenised meanwhile.
+        """
         if not records:
             return []
-        with computing(self.settings.threads):
-            return self.loaded.prepare(records, options)(self.passes(progress))
+        mixed = len({record.pair is None for record in records}) > 1  # what most tasks refuse as a whole
+        if mixed or not 1 < self.settings.window < len(records):
+            with computing(self.settings.threads):
+                return self.loaded.prepare(records, options)(self.passes(progress))
+        found: list[Answer] = []
+        told = None if progress is None else _counted_on(progress, found)
+        for _, answers in windows_of(
+            self.loaded, records, self.passes(told), options, window=self.settings.window, threads=self.settings.threads
+        ):
+            found += answers
+        return found
 
     def passes(self, progress: Callable[[int], None] | None = None) -> Passes:
         """Return how the model is run."""
-        autocast = self.settings.precision == "bf16" and self.device.type != "cpu"
-        return Passes(self.device, self.settings.pass_tokens, autocast, progress)
+        return Passes(self.device, self.settings.pass_tokens, progress=progress)
+
+
+def _counted_on(progress: Callable[[int], None], before: Sequence[Answer]) -> Callable[[int], None]:
+    return lambda done: progress(len(before) + done)
 
 
 def _is_pair(value: Any) -> bool:
     return isinstance(value, tuple) and len(value) == 2 and all(isinstance(x, str) for x in value)
 
 
+_ABOUT = ("article", "passage", "paragraph", "dialogue", "document")
+"""What files call the text that a question is about, beside ``context``."""
+
+
 def _two_texts(value: Mapping[str, Any]) -> tuple[Any, Any]:
     if "query" in value:
         names = ("text", "passage", "document", "text_pair", "pair")
         return value["query"], next((value[name] for name in names if name in value), None)
-    return value.get("text", value.get("question")), value.get("text_pair", value.get("pair", value.get("context")))
+    names = ("text_pair", "pair", "context", *(_ABOUT if "question" in value else ()))
+    return value.get("text", value.get("question")), next((value[name] for name in names if name in value), None)
+
+
+def _options(value: Mapping[str, Any]) -> dict[str, Any]:
+    options = value.get("options", value.get("choices"))
+    if options is None:
+        return {}
+    if isinstance(options, str) or not isinstance(options, Iterable):
+        raise DataError(f"the options are a {type(options).__name__}", hint='"options": ["...", "..."]')
+    found = tuple(options)
+    odd = next((option for option in found if not isinstance(option, str)), None)
+    if odd is not None:
+        raise DataError(f"an option is a {type(odd).__name__}", hint='"options": ["...", "..."]')
+    return {"options": found}
 
 
 def _record(value: Any) -> Record:
@@ -191,8 +234,7 @@ def _record(value: Any) -> Record:
     if isinstance(value, Mapping):
         text, pair = _two_texts(value)
         if isinstance(text, str) and (pair is None or isinstance(pair, str)):
-            options = value.get("options")
-            return Record(text=text, pair=pair, extra={} if options is None else {"options": tuple(options)})
+            return Record(text=text, pair=pair, extra=_options(value))
     raise DataError(
         f"expected a text, got {type(value).__name__}",
         hint='Give a string, a pair ("a", "b"), or {"text": ..., "text_pair": ...}.',

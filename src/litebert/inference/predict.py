@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,17 +78,42 @@ def predict_file(
         DataError: The file is wrong.
         UsageError: ``top`` for a task whose answers have no scores beside them, or all fillings.
     """
-    task = pipeline.loaded.task
-    records = _opened(task, path, columns, kind, warnings)
-    asked = {**_top_options(pipeline, top), **(options or {})}
+    records = read_file(pipeline.loaded.task, path, columns=columns, kind=kind, warnings=warnings)
     done = 0
     with in_file("<stdin>" if path == STDIN else path):
-        for chunk, answers in pipeline.windows(records, **asked):
-            for record, answer in zip(chunk, answers, strict=True):
-                yield _named(record, _shortened(answer.to_dict(), top, task.name))
-            done += len(chunk)
+        for answers in answer_rows(pipeline, records, top=top, options=options or {}):
+            yield from answers
+            done += len(answers)
             if progress is not None:
                 progress(done)
+
+
+def predict_files(
+    pipeline: Pipeline, paths: Sequence[str], *, progress: Callable[[int], None] | None = None, **how: Any
+) -> Iterator[dict[str, Any]]:
+    """Answer the records of several files, one file after the other; the rest as in ``predict_file``."""
+    done = 0
+    for path in paths:
+        told = None if progress is None else partial(_counted, progress, done)
+        for answer in predict_file(pipeline, path, progress=told, **how):
+            done += 1
+            yield answer
+
+
+def _counted(progress: Callable[[int], None], before: int, done: int) -> None:
+    progress(before + done)
+
+
+def answer_rows(
+    pipeline: Pipeline, records: Iterable[Record], *, top: int, options: Mapping[str, Any]
+) -> Iterator[list[dict[str, Any]]]:
+    """Yield the answers of each window of records as ``predict_file`` has them; arguments and errors as there."""
+    asked = {**check_top(pipeline.task, top), **options}
+    for chunk, answers in pipeline.windows(records, **asked):
+        yield [
+            _named(record, _shortened(answer.to_dict(), top, pipeline.task))
+            for record, answer in zip(chunk, answers, strict=True)
+        ]
 
 
 def explain_file(
@@ -108,7 +134,7 @@ def explain_file(
         warnings: Receives what is worth telling of the file.
         progress: Called with the number of records done.
     """
-    records = _opened(explainer.loaded.task, path, columns, kind, warnings)
+    records = read_file(explainer.loaded.task, path, columns=columns, kind=kind, warnings=warnings)
     with in_file("<stdin>" if path == STDIN else path):
         for done, one in enumerate(explainer.stream(records, options), start=1):
             if kept is not None:
@@ -118,8 +144,13 @@ def explain_file(
                 progress(done)
 
 
-def _top_options(pipeline: Pipeline, top: int) -> dict[str, Any]:
-    if pipeline.task != FillMaskTask.name:
+def check_top(task: str, top: int) -> dict[str, Any]:
+    """Return the option of a task that gives so many labels or fillings.
+
+    Raises:
+        UsageError: All fillings.
+    """
+    if task != FillMaskTask.name:
         return {}
     if top == 0:
         raise UsageError(
@@ -128,9 +159,11 @@ def _top_options(pipeline: Pipeline, top: int) -> dict[str, Any]:
     return {"top_k": top}
 
 
-def _opened(
-    task: Task | ZeroShotTask, path: str, columns: str | None, kind: str | None, warnings: list[str] | None
-) -> Iterator[Record]:
+def read_file(
+    task: Task | ZeroShotTask, path: str, *, columns: str | None = None, kind: str | None = None,
+    warnings: list[str] | None = None,
+) -> Iterator[Record]:  # fmt: skip
+    """Read the records of a file as a task wants them; arguments and errors as in ``predict_file``."""
     found = parse_columns(columns) if columns else None
     return task.stream(path, columns=found, format=kind, warnings=warnings if warnings is not None else [])
 

@@ -34,12 +34,20 @@ def windows_of(
         threads: Of the computation.
 
     Yields:
-        The records of a window and their answers, in order.
+        The records of a window and their answers, in order. Where the records break off with an error, those before it are answered
+        first.
     """
     source = iter(records)
+    broken: list[Exception] = []
 
     def read() -> list[Record]:
-        return list(islice(source, window))
+        found: list[Record] = []
+        try:
+            for record in islice(source, 0 if broken else window):
+                found.append(record)
+        except Exception as error:
+            broken.append(error)
+        return found
 
     if window == 1:
         for record in source:
@@ -59,6 +67,8 @@ def windows_of(
                 answers = work(passes)
             yield chunk, answers
             chunk = following
+    if broken:
+        raise broken[0]
 
 
 @contextmanager

@@ -11,7 +11,7 @@ Backends:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +23,9 @@ from litebert.model.packing import Packing
 Backend = Literal["eager", "sdpa", "packed"]
 
 BACKENDS: tuple[str, ...] = ("eager", "sdpa", "packed")
+
+VARLEN_WIDTHS = 8
+"""The kernel for packed sequences takes heads whose width is a multiple of this."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,10 @@ def _eager(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float)
 def _attend_varlen(q: Tensor, k: Tensor, v: Tensor, packing: Packing) -> Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
-    bounds = packing.bounds.to(torch.int32)
-    out = varlen_attn(q, k, v, bounds, bounds, packing.longest, packing.longest)
-    return cast(Tensor, out).flatten(1)
+    bounds, width = packing.bounds.to(torch.int32), q.shape[-1]
+    more: dict[str, Any] = {}
+    if width % VARLEN_WIDTHS:  # zeros add nothing to a score, and give zeros
+        q, k, v = (F.pad(x, (0, -width % VARLEN_WIDTHS)) for x in (q, k, v))
+        more = {"scale": width**-0.5}
+    out = cast(Tensor, varlen_attn(q, k, v, bounds, bounds, packing.longest, packing.longest, **more))
+    return out[..., :width].flatten(1)

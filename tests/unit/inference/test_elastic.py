@@ -162,6 +162,30 @@ def test_the_curve_is_measured(monkeypatch):
     assert model.albert.depth is None
 
 
+def test_a_cheaper_last_application_does_not_cost_depth(monkeypatch):
+    """With first tokens only the last application takes a part of the others' time; five of them and a bit fit into 23 ms."""
+    model = model_of(num_hidden_layers=7)
+    accelerate(model)
+    passes = []
+    monkeypatch.setattr(budget.time, "perf_counter", lambda: sum(passes) / 1000)
+    monkeypatch.setattr(model.albert, "forward", lambda _ids: passes.append(1.0 + 5.0 * (model.albert.depth - 1)))
+    curve = budget.measure(model.albert, 24)
+    assert [curve.milliseconds(depth) for depth in (1, 2, 7)] == pytest.approx([1.0, 6.0, 31.0])
+    assert [curve.deepest_within(ms, 7) for ms in (0.5, 6.1, 23.0, 31.1)] == [1, 2, 5, 7]
+
+
+def test_depth_bounds_how_long_patience_waits():
+    model = model_of(num_hidden_layers=7)
+    ids, mask, types = batch()
+    data = {"input_ids": ids, "attention_mask": mask, "token_type_ids": types, "owner": torch.arange(7)}
+    with torch.inference_mode():
+        by_depth = logits_by_depth(SINGLE, model, data)
+        early = stopping(model, SINGLE, 9)
+        early.albert.encoder.depth = 3
+        assert torch.allclose(early(ids, mask, types).logits, by_depth[2], atol=1e-5)
+    assert early.albert.applications == 3 * 7
+
+
 def test_a_single_application_has_no_slope_to_measure():
     model = noisy(AlbertForSequenceClassification(AlbertConfig(
         vocab_size=90, embedding_size=16, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32

@@ -1,22 +1,26 @@
 """The fast encoder against the reference network, in every precision it has."""
 
+import weakref
+
 import pytest
 import torch
 
 from litebert.checkpoint.pretrained import AlbertForPreTraining, AlbertForSequenceClassification
 from litebert.config import AlbertConfig
-from litebert.errors import ConfigError, DataError, UsageError
+from litebert.errors import CheckpointError, ConfigError, DataError, UsageError
 from litebert.inference.engine import linear
 from litebert.inference.engine.accelerate import accelerate
 from litebert.inference.engine.block import PackedBlock
-from litebert.inference.engine.calibration import calibrate
+from litebert.inference.engine.calibration import calibrate, distinct_blocks
 from litebert.inference.engine.drift import drift
 from litebert.inference.engine.encoder import PackedEncoder
 from litebert.inference.engine.int8 import Int8Block, has_int8
 from litebert.inference.engine.linear import FUSED, PackedLinear
 from litebert.inference.engine.ranges import MATRICES, BlockRanges, Histogram, Range, smoothing_of
 from litebert.inference.engine.tokens import TokenLayout, attend_from_first, attend_to_all
+from litebert.inference.texts import FEW, text_of_file
 from litebert.model.albert import ACTIVATION_FUNCTIONS, AlbertModel
+from litebert.text import AlbertTokenizer
 
 needs_int8 = pytest.mark.skipif(not has_int8(), reason="this processor has no int8 products")
 
@@ -158,6 +162,22 @@ def test_depth_is_a_choice():
         assert not torch.allclose(two, fast(ids, mask, types).pooler_output, atol=1e-3)
 
 
+def test_states_are_let_go_as_soon_as_the_next_are_there():
+    fast, made, alive = packed(noisy(AlbertModel(config()))), [], []
+    apply = fast.run_layer
+
+    def watched(*inputs, **options):
+        alive.append(sum(state() is not None for state in made))
+        found = apply(*inputs, **options)
+        made.append(weakref.ref(found))
+        return found
+
+    fast.run_layer = watched
+    with torch.inference_mode():
+        fast(batch((9,))[0])
+    assert alive == [0, 1, 1, 1]
+
+
 def test_bf16_is_near():
     model = noisy(AlbertModel(config()))
     ids, mask, types = batch()
@@ -288,6 +308,23 @@ def test_calibration_needs_text(trained):
         calibrate(trained, [])
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_states_that_are_no_numbers_are_told(number):
+    model = noisy(AlbertModel(config()))
+    with torch.no_grad():
+        model.encoder.groups[0][0].feed_forward_part.norm.bias[3] = number
+    with pytest.raises(CheckpointError, match="not finite"):
+        calibrate(model, [batch()])
+
+
+@pytest.mark.parametrize(("count", "told"), [(FEW - 1, True), (FEW, False)])
+def test_few_texts_to_calibrate_with_are_told(count, told, tmp_path, caplog):
+    path = tmp_path / "texts.txt"
+    path.write_text("a text\n" * count)
+    assert text_of_file(str(path), AlbertTokenizer.bundled())
+    assert (f"{count} texts to learn" in caplog.text) == told
+
+
 @needs_int8
 def test_every_distinct_block_has_its_ranges():
     model = noisy(AlbertForSequenceClassification(config(inner_group_num=2, num_hidden_groups=2)), 0.3)
@@ -298,6 +335,42 @@ def test_every_distinct_block_has_its_ranges():
         expected = model(ids, mask, types).logits
         accelerate(model, "int8", ranges=found)
         assert relative_error(model(ids, mask, types).logits, expected, slice(None)) < 0.1
+
+
+@needs_int8
+def test_a_depth_that_was_not_calibrated_at_is_no_worse():
+    """At half the depth the second group is applied where the first was, in places that it was never seen in."""
+    model = noisy(AlbertModel(config(num_hidden_groups=2)), 0.3)
+    with torch.no_grad():  # its states are far wider than any range that is made up
+        for group in model.encoder.groups:
+            group[0].feed_forward_part.norm.weight.mul_(20)
+    inputs = batch()
+    ranges = calibrate(model, [inputs])
+    of_block = dict(zip(map(id, distinct_blocks(model)), ranges, strict=True))
+    quantised = PackedEncoder(model, lambda b: Int8Block(b, model.config, of_block[id(b)]), torch.float32)
+    exact = packed(model)
+    quantised.depth = exact.depth = 2
+    with torch.inference_mode():
+        found, expected = (one(*inputs).last_hidden_state for one in (quantised, exact))
+    assert relative_error(found, expected, inputs[1]) < 0.3
+
+
+@needs_int8
+def test_int8_without_bfloat16_is_near(monkeypatch):
+    model, inputs = noisy(AlbertModel(config()), 0.3), batch()
+    ranges = calibrate(model, [inputs])
+    monkeypatch.setattr("litebert.inference.engine.int8.has_bfloat16_cpu", lambda: False)
+    blocks = []
+
+    def quantise(block):
+        blocks.append(Int8Block(block, model.config, ranges[0]))
+        return blocks[-1]
+
+    with torch.inference_mode():
+        found, expected = (
+            one(*inputs).last_hidden_state for one in (PackedEncoder(model, quantise, torch.float32), packed(model))
+        )
+    assert blocks[0].half == torch.float32 and relative_error(found, expected, inputs[1]) < 0.1
 
 
 # --- How far one is from another ----------------------------------------------------------------------------------------

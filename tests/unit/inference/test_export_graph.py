@@ -22,11 +22,12 @@ from litebert.inference.engine.accelerate import packed
 from litebert.inference.engine.calibration import calibrate, distinct_blocks
 from litebert.inference.engine.encoder import PackedEncoder
 from litebert.inference.engine.int8 import Int8Block, has_int8
+from litebert.inference.engine.ranges import MATRICES, BlockRanges, Range
 from litebert.inference.graph import builder
 from litebert.inference.graph.builder import GraphBuilder, save
 from litebert.inference.graph.calibration import int8_plan
 from litebert.inference.graph.network import INPUTS, network_graph, output_names
-from litebert.inference.graph.products import Int8Plan
+from litebert.inference.graph.products import SCORES, Int8Plan
 from litebert.model.albert import AlbertModel
 
 needs_int8 = pytest.mark.skipif(not has_int8(), reason="this processor's int8 products may saturate")
@@ -181,6 +182,27 @@ def test_arrays_beyond_one_message_go_into_a_second_file(limit, monkeypatch, tmp
     save(network_graph(model), tmp_path / "model.onnx")
     assert (tmp_path / "model.onnx.data").exists() == (limit == 1000)
     assert differences(model, open_session(tmp_path / "model.onnx", "onnxruntime"), batch())["logits"] < 1e-5
+
+
+def test_a_graph_that_was_opened_can_still_be_written(monkeypatch, tmp_path):
+    """With labelled data an export opens the graph to score it, and writes it afterwards."""
+    for module in (builder, sessions):
+        monkeypatch.setattr(module, "LARGEST", 1000)
+    model = network(pretrained.AlbertForSequenceClassification)
+    graph = network_graph(model)
+    for _ in range(2):
+        assert differences(model, open_graph(graph, "onnxruntime"), batch())["logits"] < 1e-5
+    save(graph, tmp_path / "model.onnx")
+    assert differences(model, open_session(tmp_path / "model.onnx", "onnxruntime"), batch())["logits"] < 1e-5
+
+
+def test_base_is_as_small_as_its_weights():
+    model = pretrained.AlbertForPreTraining(AlbertConfig.preset("base-v2"))
+    assert builder.array_bytes(network_graph(model)) < 48e6
+    anything = (Range.covering(-3.0, 3.0),) * 12
+    smooth = {"qkv": torch.ones(768), "widen": torch.ones(768)}
+    plan = Int8Plan([BlockRanges(dict.fromkeys(MATRICES, anything), smooth)], {SCORES: anything[0]})
+    assert builder.array_bytes(network_graph(model, plan)) < 13e6
 
 
 # --- Results ------------------------------------------------------------------------------------------------------------

@@ -18,7 +18,8 @@ from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
-from litebert.errors import LitebertError, MachineError, RunError
+from litebert.cluster import attempt, import_ray, join, outcome
+from litebert.errors import RunError
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -142,15 +143,8 @@ class RayEngine:
         self._asked, self._address, self._started = workers, address, False
 
     def __enter__(self) -> Self:
-        ray = _ray()
-        if not ray.is_initialized():
-            try:
-                ray.init(address=self._address, log_to_driver=False, include_dashboard=False, configure_logging=False)
-            except (ConnectionError, ValueError) as error:
-                raise MachineError(
-                    f"no Ray cluster answers: {error}", hint="Start one with: ray start --head; or check --address."
-                ) from error
-            self._started = True
+        self._started = join(self._address, "--address")
+        ray = import_ray()
         self.workers = self._asked or max(1, int(ray.cluster_resources().get("CPU", 1)))
         return self
 
@@ -158,13 +152,13 @@ class RayEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._started:
-            _ray().shutdown()
+            import_ray().shutdown()
             self._started = False
 
     def run(self, function: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
         """Yield the results of jobs in their order; a job whose machine is lost runs again elsewhere, three times at most."""
-        ray = _ray()
-        remote = ray.remote(num_cpus=1, max_retries=3)(_attempt).remote
+        ray = import_ray()
+        remote = ray.remote(num_cpus=1, max_retries=3)(attempt).remote
         started: deque[Any] = deque()
         limit = 2 * self.workers
         try:
@@ -174,9 +168,9 @@ class RayEngine:
                     _, running = ray.wait(running, num_returns=1)
                 started.append(remote(function, job))
                 while started and ray.wait([started[0]], timeout=0)[0]:
-                    yield _outcome(ray.get(started.popleft()))
+                    yield outcome(ray.get(started.popleft()))
             while started:
-                yield _outcome(ray.get(started.popleft()))
+                yield outcome(ray.get(started.popleft()))
         except (
             ray.exceptions.WorkerCrashedError,
             ray.exceptions.NodeDiedError,
@@ -190,30 +184,3 @@ class RayEngine:
             for reference in started:
                 with contextlib.suppress(Exception):
                     ray.cancel(reference, force=True)
-
-
-def _attempt(function: Callable[[Any], Any], job: Any) -> tuple[bool, Any]:
-    """Return the result, or the error that the user should see as it is."""
-    try:
-        return True, function(job)
-    except LitebertError as error:
-        return False, error
-
-
-def _outcome(answer: tuple[bool, Any]) -> Any:
-    done, value = answer
-    if not done:
-        raise value
-    return value
-
-
-def _ray() -> Any:
-    try:
-        import ray
-        import ray.exceptions
-    except ImportError as error:
-        raise MachineError(
-            "--engine ray needs the package ray, which is not installed",
-            hint='Install it with: pip install "litebert[ray]"',
-        ) from error
-    return ray

@@ -15,6 +15,7 @@ from typing import IO, Any
 from litebert import files
 from litebert.corpus.shards import MANIFEST, TOKENIZER
 from litebert.errors import ConfigError, UsageError
+from litebert.resume import check_same, locked
 
 BUILD = ".build"
 PLAN = "plan.json"
@@ -106,11 +107,8 @@ class BuildFolder:
         except (OSError, ValueError, KeyError) as error:
             raise ConfigError(f"{path.name} cannot be read, so the build cannot be resumed", path=path,
                               hint="Start again with --force.") from error  # fmt: skip
-        for field, old, new in differences(before, self._plan):
-            raise ConfigError(
-                f"cannot resume: {field} was {_shown(old)} and is now {_shown(new)}",
-                hint="Resume with what the build began with, or start again with --force or another --out.", path=path,
-            )  # fmt: skip
+        hint = "Resume with what the build began with, or start again with --force or another --out."
+        check_same(before, self._plan, path, hint)
         self.finished = (self.out / MANIFEST).is_file()
         self._remove_halves()
         return True
@@ -138,23 +136,12 @@ class BuildFolder:
             self._remove_halves()
 
     def _lock_now(self) -> None:
-        try:
-            import fcntl
-        except ImportError:
-            return
         if self._lock is not None:
             self._lock.close()
-        self._lock = (self.work / "lock").open("ab")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UsageError(
-                f"another process is building in {self.out}",
-                hint="Wait for it, or choose another --out.",
-                path=self.out,
-            ) from error
-        except OSError:  # a file system without locks
-            return
+        busy = UsageError(
+            f"another process is building in {self.out}", hint="Wait for it, or choose another --out.", path=self.out
+        )
+        self._lock = locked(self.work / "lock", busy)
 
     def clean_up(self) -> None:
         """Remove the intermediate files."""
@@ -176,22 +163,3 @@ def remove(target: Path) -> None:
         shutil.rmtree(target)
     else:
         target.unlink(missing_ok=True)
-
-
-def differences(before: Any, now: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Yield the fields in which two JSON values differ, with both values."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in [*before, *(k for k in now if k not in before)]:
-            yield from differences(before.get(key), now.get(key), f"{place}.{key}" if place else key)
-    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
-        for index, (old, new) in enumerate(zip(before, now, strict=True)):
-            yield from differences(old, new, f"{place}[{index}]")
-    elif before != now:
-        yield place, before, now
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, list):
-        return f"a list of {len(value)}"
-    text = repr(value)
-    return text if len(text) <= 100 else text[:97] + "..."

@@ -8,7 +8,7 @@ Legend: B sequences, T positions, H hidden width.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -116,7 +116,7 @@ class RuntimeEncoder(nn.Module):
 
 def runtime_encoder(
     model: AlbertModel, backend: str, precision: str, *, ranges: Sequence[BlockRanges] | None = None,
-    threads: int | None = None, firsts_only: bool = False,
+    keep: Collection[str] = (), threads: int | None = None, firsts_only: bool = False,
 ) -> nn.Module:  # fmt: skip
     """Build an encoder for another runtime.
 
@@ -125,6 +125,7 @@ def runtime_encoder(
         backend: ``openvino`` or ``onnxruntime``.
         precision: ``fp32``, ``bf16`` or ``int8``.
         ranges: For int8, as ``calibrate`` found them.
+        keep: For int8: matrices that stay in float, of ``ranges.MATRICES``.
         threads: Of one run; None for as many as PyTorch takes.
         firsts_only: Whether only the first token of each sequence is read.
 
@@ -142,5 +143,5 @@ def runtime_encoder(
         raise UsageError("onnxruntime has no bf16 on a CPU", hint="Use openvino or torch, or fp32 or int8.")
     if precision == "int8" and ranges is None:
         raise UsageError("int8 needs ranges", hint="Learn them with calibrate.")
-    plan = None if ranges is None or precision != "int8" else Int8Plan(ranges)
+    plan = None if ranges is None or precision != "int8" else Int8Plan(ranges, keep=keep)
     return RuntimeEncoder(model, backend, precision, plan=plan, threads=threads, firsts_only=firsts_only)

@@ -119,13 +119,16 @@ def open_graph(model: Any, backend: str, *, threads: int | None = None, precisio
 
 @contextmanager
 def opened(model: Any) -> Iterator[Path | bytes]:
-    """Yield a ``ModelProto`` as runtimes take it: serialised, or as a file where it is more than one message holds."""
+    """Yield a ``ModelProto`` as runtimes take it: serialised, or as a file where it is more than one message holds; it stays whole."""
     if array_bytes(model) <= LARGEST:
         yield model.SerializeToString()
         return
     with tempfile.TemporaryDirectory() as folder:
         save(model, Path(folder) / "model.onnx")
-        yield Path(folder) / "model.onnx"
+        try:
+            yield Path(folder) / "model.onnx"
+        finally:  # saving took the arrays out of it, and it may be written next
+            needed("onnx.external_data_helper").load_external_data_for_model(model, folder)
 
 
 def open_session(model: Path | bytes, backend: str, *, threads: int | None = None, precision: str = "f32") -> Session:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal, cast
 
 import torch
@@ -41,17 +41,11 @@ def accelerate(
     if not isinstance(encoder, AlbertModel):
         raise UsageError("the model has been accelerated before", hint="Load it anew.")
     firsts_only = not (cast(bool, model.reads_tokens) if reads_tokens is None else reads_tokens)
-    config = encoder.config
     if precision == "int8":
         if not has_int8():
             raise MachineError("this processor has no int8 products", hint="Use --precision fp32 or bf16.")
         found = calibrate(encoder, calibration, firsts_only=firsts_only) if ranges is None else ranges
-        of_block = dict(zip(map(id, distinct_blocks(encoder)), found, strict=True))
-
-        def quantised(block: Block) -> Int8Block:
-            return Int8Block(block, config, of_block[id(block)], keep)
-
-        model.albert = PackedEncoder(encoder, quantised, torch.float32, firsts_only=firsts_only)
+        model.albert = quantised(encoder, found, keep, firsts_only=firsts_only)
         return
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     model.albert = packed(encoder, dtype, firsts_only=firsts_only)
@@ -62,3 +56,15 @@ def packed(encoder: AlbertModel, dtype: torch.dtype, *, firsts_only: bool = Fals
     return PackedEncoder(
         encoder, lambda block: PackedBlock(block, encoder.config, dtype), dtype, firsts_only=firsts_only
     )
+
+
+def quantised(
+    encoder: AlbertModel, ranges: Sequence[BlockRanges], keep: Collection[str] = (), *, firsts_only: bool = False
+) -> PackedEncoder:
+    """Return the fast encoder of a trained one in int8, with the ranges that ``calibrate`` found."""
+    of_block = dict(zip(map(id, distinct_blocks(encoder)), ranges, strict=True))
+
+    def pack(block: Block) -> Int8Block:
+        return Int8Block(block, encoder.config, of_block[id(block)], keep)
+
+    return PackedEncoder(encoder, pack, torch.float32, firsts_only=firsts_only)

@@ -19,7 +19,7 @@ class DepthCurve:
 
     Attributes:
         tokens: Of the input that was timed.
-        fixed_ms: Milliseconds without any application.
+        fixed_ms: Milliseconds beside the applications; below 0 where the last one computes first tokens only, and so takes less.
         each_ms: Milliseconds of one application.
     """
 
@@ -52,7 +52,7 @@ def measure(encoder: PackedEncoder, tokens: int) -> DepthCurve:
     finally:
         encoder.depth = before
     each = max(deep - shallow, 0.0) / max(full - 1, 1) if full > 1 else shallow
-    return DepthCurve(ids.shape[1], max(shallow - each, 0.0), each)
+    return DepthCurve(ids.shape[1], shallow - each, each)
 
 
 def _median_ms(encoder: PackedEncoder, depth: int, ids: torch.Tensor) -> float:

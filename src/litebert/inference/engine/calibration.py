@@ -122,8 +122,12 @@ def _run(model: AlbertModel, batches: Sequence[TokenBatch], watch: Watch, *, fir
 
 
 def _ranges(found: _Found, applications: int) -> BlockRanges:
+    """Return the ranges of a block; where it was not applied, as groups will be at another depth, those of all its applications."""
+
     def ranges(name: str) -> tuple[Range, ...]:
-        seen = (found.histograms.get((name, application)) for application in range(applications))
-        return tuple(_UNUSED if histogram is None else histogram.best_range() for histogram in seen)
+        seen = {number: spread.best_range() for (matrix, number), spread in found.histograms.items() if matrix == name}
+        bounds = [bound for one in seen.values() for bound in (one.low, one.high)]
+        unseen = Range.covering(min(bounds), max(bounds)) if bounds else _UNUSED
+        return tuple(seen.get(application, unseen) for application in range(applications))
 
     return BlockRanges({name: ranges(name) for name in MATRICES}, found.smoothing)

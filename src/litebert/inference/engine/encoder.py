@@ -84,7 +84,9 @@ class PackedEncoder(nn.Module):
     ) -> Tensor:  # fmt: skip
         """Return the states of some rows as ``forward`` does, (B, T, H) or (B, 1, H)."""
         x, layout = self.begin(input_ids, attention_mask, token_type_ids, position_ids, **unsupported)
-        *_, x = self.states(x, layout, self.depth or self.config.num_hidden_layers)
+        depth = self.depth or self.config.num_hidden_layers
+        for layer in range(depth):  # not states(): unpacked, it would keep them all
+            x = self.run_layer(x, layout, layer, depth, last=layer == depth - 1)
         x = x.float()
         return layout.by_sequence(x)[:, None] if self.firsts_only else layout.pad(x)
 

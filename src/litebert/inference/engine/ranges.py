@@ -10,6 +10,7 @@ Legend: L applications (of all blocks), H hidden width, F feed-forward width.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -17,6 +18,8 @@ from typing import Any, Self
 import numpy as np
 import torch
 from torch import Tensor
+
+from litebert.errors import CheckpointError
 
 MATRICES = ("qkv", "output", "widen", "narrow")
 """The matrices of a block, by the part they play."""
@@ -41,6 +44,16 @@ class Range:
         low, high = min(float(low), 0.0), max(float(high), 0.0)
         scale = max((high - low) / LEVELS, 1e-8)
         return cls(scale, int(np.clip(round(-low / scale), 0, LEVELS)))
+
+    @property
+    def low(self) -> float:
+        """The least float it holds."""
+        return -self.zero_point * self.scale
+
+    @property
+    def high(self) -> float:
+        """The greatest float it holds."""
+        return (LEVELS - self.zero_point) * self.scale
 
 
 @dataclass(frozen=True)
@@ -95,9 +108,18 @@ class Histogram:
         self.low = self.high = 0.0
 
     def add(self, x: Tensor) -> None:
-        """Take a tensor in."""
+        """Take a tensor in.
+
+        Raises:
+            CheckpointError: It holds what is no finite number.
+        """
         flat = x.detach().float().flatten()
         low, high = (float(v) for v in flat.aminmax())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise CheckpointError(
+                "the network computes numbers that are not finite",
+                hint="Its weights are damaged, or training diverged.",
+            )
         self.low, self.high = min(self.low, low), max(self.high, high)
         widest = max(-low, high, 1e-6)
         if not self.span:
@@ -115,8 +137,7 @@ class Histogram:
         best, least = Range.covering(self.low, self.high), float("inf")
         for clip in _CLIPS:
             tried = Range.covering(self.low * clip, self.high * clip)
-            low, high = -tried.zero_point * tried.scale, (LEVELS - tried.zero_point) * tried.scale
-            outside = np.maximum(low - centres, 0) + np.maximum(centres - high, 0)
+            outside = np.maximum(tried.low - centres, 0) + np.maximum(centres - tried.high, 0)
             error = float((self.counts * np.where(outside > 0, outside**2, tried.scale**2 / 12)).sum())
             if error < least:
                 best, least = tried, error

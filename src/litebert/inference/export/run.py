@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,17 @@ from litebert.errors import UsageError
 from litebert.inference.backends.encoder import hint_of
 from litebert.inference.backends.sessions import open_graph, open_session
 from litebert.inference.engine.calibration import TokenBatch
+from litebert.inference.engine.sensitivity import Kept, sensitive
 from litebert.inference.export.example import FILES
 from litebert.inference.export.folder import check_destination, write_companions, write_graph
 from litebert.inference.export.quality import Comparison, check_drop, check_parity, compare, drift
 from litebert.inference.export.subject import Subject, load_subject
-from litebert.inference.export.texts import calibration_batches, held_out
-from litebert.inference.graph.builder import needed
+from litebert.inference.export.texts import calibration_batches
+from litebert.inference.graph.builder import LARGEST, needed
 from litebert.inference.graph.calibration import int8_plan
 from litebert.inference.graph.network import body_of, network_graph
 from litebert.inference.graph.products import Int8Plan
+from litebert.inference.texts import held_out
 from litebert.tasks.reading.rows import content_hash
 
 BACKEND = {"onnx": "onnxruntime", "openvino": "openvino"}
@@ -40,7 +42,7 @@ class ExportOptions:
     Attributes:
         format: ``onnx`` or ``openvino``.
         int8: Matrices in int8.
-        keep: With int8: matrices of the block that stay in float.
+        keep: With int8: matrices of the block that stay in float; None for those that ``sensitive`` finds, () for none.
         calibration: With int8: file of records like those the model will read; None for bundled prose.
         head: Which head; None for the one the model has.
         depth: Applications; None for all.
@@ -52,7 +54,7 @@ class ExportOptions:
 
     format: str
     int8: bool = False
-    keep: tuple[str, ...] = ()
+    keep: tuple[str, ...] | None = None
     calibration: str | None = None
     head: str | None = None
     depth: int | None = None
@@ -67,9 +69,9 @@ class ExportOptions:
         Raises:
             UsageError: They do.
         """
-        if not self.int8 and (self.calibration is not None or self.keep):
+        if not self.int8 and (self.calibration is not None or self.keep is not None):
             raise UsageError(
-                f"{'--keep' if self.keep else '--calibration'} is for int8", hint="Add --int8, or leave it out."
+                f"{'--calibration' if self.keep is None else '--keep'} is for int8", hint="Add --int8, or leave it out."
             )
         if self.data is None and self.benchmark is not None:
             raise UsageError("--benchmark needs its official files", hint="Name their folder: --data DIR")
@@ -86,6 +88,7 @@ class Exported:
         sizes: Bytes by file of the graph.
         parity: Largest difference of an output from PyTorch's; for int8 the relative error.
         drift: Relative error of the states in int8, of the embedding and after each application; empty for float32.
+        kept: Which matrices int8 left in float because of it; None for float32 and where the options said which.
         comparisons: The task's metric before and after.
         warnings: What the user should know.
         seconds: It took.
@@ -95,6 +98,7 @@ class Exported:
     sizes: dict[str, int]
     parity: float
     drift: list[float]
+    kept: Kept | None
     comparisons: list[Comparison]
     warnings: list[str]
     seconds: float
@@ -103,6 +107,7 @@ class Exported:
         """Return it for JSON."""
         return {
             "out": str(self.folder), "sizes": self.sizes, "parity": self.parity, "drift": self.drift,
+            "kept": None if self.kept is None else self.kept.to_dict(),
             "metrics": [one.to_dict() for one in self.comparisons], "seconds": self.seconds,
         }  # fmt: skip
 
@@ -130,13 +135,17 @@ def export(
     started, folder = time.monotonic(), Path(out)
     subject = _prepared(reference, folder, options, force=force)
     plan, judged = _calibrated(subject, options, say)
-    lost = [] if plan is None else _drift(subject, plan, options, judged)
+    lost: list[float] = []
+    kept = None
+    if plan is not None:
+        plan, lost, kept = _with_the_sensitive_kept(subject, plan, options, judged)
     graph = network_graph(subject.model, plan)
     comparisons, warnings = _judged(subject, graph, options, say, progress)
     details = {
         "version": version("litebert"), "format": options.format, "precision": _precision(options), "drift": lost,
         "applications": body_of(subject.model).encoder.depth or subject.config.num_hidden_layers,
         "metrics": [one.to_dict() for one in comparisons], "options": _recorded(options),
+        **({} if kept is None else {"kept": kept.to_dict()}),
     }  # fmt: skip
     say("writing and reading back")
     with files.new_folder(folder) as temporary:
@@ -146,7 +155,7 @@ def export(
         del session
         write_companions(subject, temporary, options.format, details, int8=options.int8)
         sizes = {p.name: p.stat().st_size for p in sorted(temporary.iterdir()) if p.suffix in _GRAPH_SUFFIXES}
-    return Exported(folder, sizes, parity, lost, comparisons, warnings, time.monotonic() - started)
+    return Exported(folder, sizes, parity, lost, kept, comparisons, warnings, time.monotonic() - started)
 
 
 _GRAPH_SUFFIXES = (".onnx", ".data", ".xml", ".bin")
@@ -164,7 +173,12 @@ def plan_export(
     parameters = subject.model.num_parameters()
     stored = parameters * (1 if options.int8 else 4)
     names = [FILES[options.format], *(["openvino_model.bin"] if options.format == "openvino" else [])]
-    others = ["config.json", "tokenizer.json", "litebert.json", "README.md", "example.py"]
+    names += ["model.onnx.data"] if options.format == "onnx" and stored > LARGEST else []
+    vocabulary = "vocab.txt" if subject.tokenizer.kind == "wordpiece" else "spiece.model"
+    others = [
+        "config.json", vocabulary, "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "litebert.json", "README.md",
+        "example.py",
+    ]  # fmt: skip
     return {
         "options": asdict(options), "head": subject.head, "parameters": parameters, "graph_bytes": stored,
         "memory_bytes": 4 * parameters + 3 * stored,  # the network, the graph, its serialised form, the runtime's copy
@@ -191,11 +205,27 @@ def _calibrated(
         return None, calibration_batches(subject, texts=_COMPARED)
     say("calibrating")
     seen, judged = held_out(calibration_batches(subject, options.calibration, options.columns))
-    return int8_plan(subject.model, seen, keep=options.keep), judged
+    return int8_plan(subject.model, seen, keep=options.keep or ()), judged
 
 
 def _precision(options: ExportOptions) -> str:
     return "int8" if options.int8 else "fp32"
+
+
+def _with_the_sensitive_kept(
+    subject: Subject, plan: Int8Plan, options: ExportOptions, judged: list[TokenBatch]
+) -> tuple[Int8Plan, list[float], Kept | None]:
+    """Return the plan to write, its drift, and what was kept unless the options said so."""
+    if options.keep is not None:
+        return plan, _drift(subject, plan, options, judged), None
+    found: dict[tuple[str, ...], list[float]] = {}
+
+    def drift_of(keep: tuple[str, ...]) -> float:
+        found[keep] = _drift(subject, replace(plan, keep=keep), options, judged)
+        return found[keep][-1]
+
+    kept = sensitive(drift_of)
+    return replace(plan, keep=kept.matrices), found[kept.matrices], kept
 
 
 def _drift(subject: Subject, plan: Int8Plan, options: ExportOptions, judged: list[TokenBatch]) -> list[float]:
