@@ -94,11 +94,11 @@ def _classify(task: Any, train: Sequence[Record], test: Sequence[Record]) -> Bas
 
 def word_tags(record: Record) -> list[tuple[str, str]]:
     """Return each word of a text with its tag."""
-    from litebert.tasks.ner.data import words_of
+    from litebert.tasks.ner.data import tagged_words
     from litebert.tasks.ner.tags import bio_tags
 
     label: Any = record.label
-    words = words_of(record.text, label)
+    words = tagged_words(record)
     starts = {start: i for i, (start, _) in enumerate(words)}
     ends = {end: i + 1 for i, (_, end) in enumerate(words)}
     spans = [(starts[s.start], ends[s.end], s.label) for s in label.entities if s.start in starts and s.end in ends]

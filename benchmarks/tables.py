@@ -5,29 +5,21 @@ python benchmarks/tables.py
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-ROOT = Path(__file__).parent
-PAGE = ROOT.parent / "docs" / "benchmarks.md"
+from engine_tables import elastic, exports, loader
+from result_files import FOLDER, header, machine, read
 
-
-def read(name: str) -> dict:
-    return json.loads((ROOT / "results" / f"{name}.json").read_text())
-
-
-def machine(environment: dict) -> str:
-    return f"{environment['processor']}, {environment['cores']} cores, torch {environment['packages']['torch']}"
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
 
 def forward() -> list[str]:
     data = read("forward")
     names = list(data["rows"][0]["ms"])
     lines = [
-        f"## One forward pass against transformers {data['transformers']}\n",
+        f"\n## One forward pass against transformers {data['transformers']}\n",
         f"`{data['command']}`, preset {data['preset']}, {data['dtype']}, milliseconds, {data['statistic']}. {machine(data['environment'])}.\n",
-        f"| batch x length | {' | '.join(names)} | times faster | largest difference of a logit |",
-        "|---|" + "---|" * (len(names) + 2),
+        *header(f"| batch x length | {' | '.join(names)} | times faster | largest difference of a logit |"),
     ]
     for row in data["rows"]:
         shape = f"{row['batch']} x {row['length']}" + (", ragged" if row["ragged"] else "")
@@ -42,8 +34,7 @@ def tokenizer() -> list[str]:
     lines = [
         f"\n## Tokenizer against transformers {data['versions']['transformers']}\n",
         f'`{data["command"]}`, million tokens a second, {data["statistic"]}. "raw" is the Rust object inside the peer, without its Python.\n',
-        "| input | threads | offsets | litebert | AutoTokenizer | raw | ratio | ratio to raw |",
-        "|---|---|---|---|---|---|---|---|",
+        *header("| input | threads | offsets | litebert | AutoTokenizer | raw | ratio | ratio to raw |"),
     ]
     for row in data["rows"]:
         speed = row["million_tokens_per_second"]
@@ -60,8 +51,7 @@ def glue() -> list[str]:
         "\n## GLUE from random weights\n",
         f"`python benchmarks/glue_random.py`, {data['model']}, dev, median of the seeds. {machine(data['environment'])}. "
         "QQP is a part of the official data, divided by us; QNLI and MNLI have no training file here.\n",
-        "| task | seeds | scores | most frequent label | restarts | wall seconds | peak MB | conditions |",
-        "|---|---|---|---|---|---|---|---|",
+        *header("| task | seeds | scores | most frequent label | restarts | wall seconds | peak MB | conditions |"),
     ]
     for task, row in data["tasks"].items():
         scores = ", ".join(
@@ -94,9 +84,10 @@ def pretraining() -> list[str]:
         f"Recomputing is `training.gradient_checkpointing`. {machine(data['environment'])}."
         + (f" Note: {data['note']}." if data.get("note") else "")
         + "\n",
-        "| shape | batch | litebert | transformers | the same compiled | times faster | than compiled | peak MB | of its memory "
-        "| recomputing: times faster | of its memory | utilisation | loader's share |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        *header(
+            "| shape | batch | litebert | transformers | the same compiled | times faster | than compiled | peak MB | of its memory "
+            "| recomputing: times faster | of its memory | utilisation | loader's share |"
+        ),
     ]
     for row in data["rows"]:
         speed, memory = row["tokens_per_second"], row["peak_mb"]
@@ -121,17 +112,19 @@ def inference() -> list[str]:
         "The mix is real text, pairs and passages of 5 to 512 tokens: peers in batches of "
         f"{data['peer_batches']['as they come']} in the order of arrival, padded to the longest, then in batches of "
         f"{data['peer_batches']['sorted']} sorted by length; LiteBERT gets the same list and cuts it itself.\n",
-    ]
+        "int8 has its ranges from the same prose in ours and NNCF.\n" if "int8_calibration" in data else
+        "NNCF was calibrated on random ids in this run, ours on prose: its largest difference says nothing about real texts (on prose it is ours).\n",
+    ]  # fmt: skip
     rows = {**data["shapes"], **{f"mix, {title}": row for title, row in data["mix"].items()}}
     names = list(next(iter(rows.values()))["ms"])
-    lines += [f"| program | {' | '.join(rows)} | largest difference |", "|---|" + "---|" * (len(rows) + 1)]
+    lines += header(f"| program | {' | '.join(rows)} | largest difference |")
     for name in names:
         times = " | ".join(f"{row['ms'][name]:,.1f}" for row in rows.values())
         lines.append(
             f"| {name} | {times} | {max(row['largest_difference'].get(name, 0) for row in rows.values()):.0e} |"
         )
     lines += ["\nOurs against the best peer of the same precision, and the share of the ceiling it reaches:\n"]
-    lines += [f"| precision | {' | '.join(rows)} |", "|---|" + "---|" * len(rows)]
+    lines += header(f"| precision | {' | '.join(rows)} |")
     for precision in ("fp32", "bf16", "int8"):
         cells = []
         for row in rows.values():
@@ -155,8 +148,7 @@ def corpus() -> list[str]:
         f"`{data['command']}`, {data['statistic']}, {data['workers']} workers. {machine(data['environment'])}. For comparison, Google's "
         f"`{peer['program']}` was measured at {peer['megabytes']} MB in {peer['seconds']} s on a machine of two cores, {peer['start_up_seconds']} s of "
         "which are its start.\n",
-        "| work | MB | seconds | MB a second | times Google's | without its start |",
-        "|---|---|---|---|---|---|",
+        *header("| work | MB | seconds | MB a second | times Google's | without its start |"),
     ]
     for row in data["rows"]:
         lines.append(
@@ -173,8 +165,7 @@ def checkpoint() -> list[str]:
         "`python benchmarks/checkpoint.py`: the same recipe from the checkpoint and from random weights, dev, median (standard deviation) of "
         f"the seeds; TF-IDF of words and word pairs with a linear model; published test figures of BERT-Tiny and BERT-Mini. "
         f"{machine(data['environment'])}.\n",
-        "| task | metric | the checkpoint | random weights | bag of words | BERT-Tiny | BERT-Mini |",
-        "|---|---|---|---|---|---|---|",
+        *header("| task | metric | the checkpoint | random weights | bag of words | BERT-Tiny | BERT-Mini |"),
     ]
     for task, row in data["tasks"].items():
         arms = [row.get(arm) for arm in ("pretrained", "random")]
@@ -195,8 +186,9 @@ def tasks_table(data: dict) -> list[str]:
     lines = [
         f"`{data['command']}`: {data['model']} fine-tuned on each benchmark, median (standard deviation) of the seeds, on the split named. "
         f"The baselines are trained on the same records. {machine(data['environment'])}.\n",
-        "| benchmark | task | metric | split | the model | without learning | words without order | trained on | scored on | recipe | minutes a seed | note |",
-        "|---|" + "---|" * 11,
+        *header(
+            "| benchmark | task | metric | split | the model | without learning | words without order | trained on | scored on | recipe | minutes a seed | note |"
+        ),
     ]
     for name, row in data["rows"].items():
         spread = f"{row['deviation']:.3f}, {len(row['scores'])} seeds" if row["deviation"] is not None else "1 run"
@@ -227,15 +219,13 @@ def embeddings() -> list[str]:
     lines = [
         "\n## Sentence vectors\n",
         f"`{data['command']}`, Spearman's correlation with human similarities. {machine(data['environment'])}.\n",
-        f"| vectors by | form | {' | '.join(sets)} |",
-        "|---|---|" + "---|" * len(sets),
+        *header(f"| vectors by | form | {' | '.join(sets)} |"),
     ]
     for name, forms in data["rows"].items():
         lines += [f"| {name} | {form} | {' | '.join(f'{row[s]:.3f}' for s in sets)} |" for form, row in forms.items()]
     lines += [
         "\nTexts a second, in turn, the sentences of STS-B's dev split:\n",
-        "| program | texts a second |",
-        "|---|---|",
+        *header("| program | texts a second |"),
     ]
     return [*lines, *(f"| {label} | {value:,.0f} |" for label, value in data["texts_a_second"].items())]
 
@@ -246,8 +236,7 @@ def search() -> list[str]:
     if found := data.get("cranfield"):
         lines += [
             f"`{found['command']}`, Cranfield, nDCG@10, a document by its best chunk. {machine(found['environment'])}.\n",
-            "| vectors by | numbers | BM25 | dense | hybrid |",
-            "|---|---|---|---|---|",
+            *header("| vectors by | numbers | BM25 | dense | hybrid |"),
         ]
         for name, row in found["rows"].items():
             scores = " | ".join(f"{row[mode]['nDCG@10']:.3f}" for mode in ("bm25", "dense", "hybrid"))
@@ -255,8 +244,9 @@ def search() -> list[str]:
     if found := data.get("faq"):
         lines += [
             f"\n`{found['command']}`, Banking77, {machine(found['environment'])}.\n",
-            "| vectors by | questions without an answer that get one | with an answer that get one | of these right | right if always answered |",
-            "|---|---|---|---|---|",
+            *header(
+                "| vectors by | questions without an answer that get one | with an answer that get one | of these right | right if always answered |"
+            ),
         ]
         columns = ("answered_all_the_same", "answered", "of_these_right", "right_if_always_answered")
         lines += [f"| {name} | {' | '.join(f'{row[c]:.3f}' for c in columns)} |" for name, row in found["rows"].items()]
@@ -265,8 +255,7 @@ def search() -> list[str]:
         lines += [
             f"\n`{found['command']}`, {found['vectors']:,} vectors of {found['numbers']} numbers with {found['words_each']} words each. "
             f"{machine(found['environment'])}.\n",
-            "| build s | build MB | disk MB | dense ms | recall@10 | exact ms | BM25 ms | asking MB |",
-            "|---|---|---|---|---|---|---|---|",
+            *header("| build s | build MB | disk MB | dense ms | recall@10 | exact ms | BM25 ms | asking MB |"),
             f"| {build['seconds']} | {build['largest_memory_mb']} | {build['folder_mb']} | {ask['dense']['median_ms']} | "
             f"{ask['dense']['recall_at_10']:.3f} | {ask['exact']['median_ms']} | {ask['bm25']['median_ms']} | {ask['largest_memory_mb']} |",
         ]
@@ -280,8 +269,7 @@ def blimp() -> list[str]:
         "\n## BLiMP\n",
         f"`litebert evaluate litebert-small-en --data BLIMP --benchmark blimp --precision bf16 --json`: {original['records']:,} pairs, which of two sentences "
         "has the higher pseudo-log-likelihood, mean over paradigms, ties as one half; the control adds up the vocabulary's own scores of the pieces.\n",
-        "| phenomenon | " + " | ".join(name.removeprefix("blimp/").replace("_", " ") for name in rows) + " |",
-        "|---|" + "---|" * len(rows),
+        *header("| phenomenon | " + " | ".join(name.removeprefix("blimp/").replace("_", " ") for name in rows) + " |"),
     ]
     for phenomenon in original["phenomena"]:
         figures = " | ".join(f"{100 * row['phenomena'][phenomenon]:.1f}" for row in rows.values())
@@ -291,16 +279,113 @@ def blimp() -> list[str]:
     return [*lines, f"| all 67 paradigms{control} | {means} |"]
 
 
+def serve_load() -> list[str]:
+    data = read("serve_load")
+    tokens = data["tokens"]
+    lines = [
+        "\n## The server under load\n",
+        f"`{data['command']}`, {data['model']} ({data['precision']}), sentences, pairs and passages of {tokens['mean']:.0f} tokens on average, "
+        f"{tokens['most']} at most, to `/embed`, {data['seconds']:g} s each, client and server on one machine. Requests come at random moments "
+        f"whatever becomes of those before, and their time counts from the moment they were due. {machine(data['environment'])}.\n",
+        *header(
+            "| load | offered a second | answered a second | tokens a second | refused | errors | p50 ms | p95 ms | p99 ms | 429 p99 ms | client late, p99 ms |"
+        ),
+    ]
+    for name, row in {
+        "closed loop": data["capacity"],
+        **{f"{rate} x": row for rate, row in data["rates"].items()},
+    }.items():
+        times = " | ".join(figure(row[key]) for key in ("p50_ms", "p95_ms", "p99_ms", "refused_p99_ms"))
+        late = figure(row["client"]["lag_p99_ms"]) if name != "closed loop" else "-"
+        lines.append(
+            f"| {name} | {row['offered_per_second']:,.0f} | {row['goodput_per_second']:,.0f} | {row['goodput_tokens_per_second']:,} | "
+            f"{row['refused']:,} | {sum(row['errors'].values())} | {times} | {late} |"
+        )
+    said = [
+        f"{name} {bar['found']} ({bound(bar)}{'' if bar['kept'] else ', **missed**'})"
+        for name, bar in data["bars"].items()
+    ]
+    return [*lines, f"\nAt the highest load: {'; '.join(said)}."]
+
+
+def serve_peers() -> list[str]:
+    data = read("serve_peers")
+    versions = "; ".join(
+        f"{peer}: {', '.join(f'{n} {v}' for n, v in those.items())}" for peer, those in data["versions"].items()
+    )
+    lines = [
+        "\n## The server beside others\n",
+        f"`{data['command']}`, {data['model']} with a window of {data['window']} tokens, {data['mean_tokens']:.0f} tokens a request on average: "
+        f"requests a second of which 99 in 100 are answered within {data['limit_ms']:g} ms, servers asked in turn. {versions}. "
+        f"{machine(data['environment'])}.\n",
+        *header("| server | requests a second | p50 ms | p99 ms | closed loop, a second | least cosine |"),
+    ]
+    for name, row in data["servers"].items():
+        title = f"{name} ({data['precision'][name]})" if name in data["precision"] else name
+        figures = " | ".join(figure(row.get(key)) for key in ("held_per_second", "p50_ms", "p99_ms"))
+        closed = row["closed_loop"]["goodput_per_second"]
+        lines.append(f"| {title} | {figures} | {figure(closed)} | {data['least_cosine'][name]:.5f} |")
+    said = [
+        f"{ours}: {', '.join(f'{figure(t)} times {peer}' for peer, t in those.items())}"
+        for ours, those in data["times_the_peers"].items()
+    ]
+    return [*lines, f"\n{'; '.join(said)}."]
+
+
+def serve_soak() -> list[str]:
+    data = read("serve_soak")
+    flat = data["flatness"]
+    statuses = ", ".join(f"{number:,} times {status}" for status, number in data["statuses"].items())
+    lines = [
+        f"\n## The server for {data['minutes']:g} minutes\n",
+        f"`{data['command']}`: {data['requests']:,} requests to {data['routes']} routes at {data['load']:.0%} of what it can do "
+        f"({statuses}; {sum(data['left'].values()):,} clients left). {machine(data['environment'])}.\n",
+        *header(
+            "| of the process | mean | slope a minute | largest less smallest | idle after the warm-up | idle at the end | flat |"
+        ),
+    ]
+    for key, title in (("rss_mb", "memory, MB"), ("files", "file handles"), ("threads", "threads")):
+        row = flat[key]
+        lines.append(
+            f"| {title} | {row['mean']:,} | {row['slope_per_minute']:+.3f} | {row['range']:,} | {row['idle_before']} | {row['idle_after']} | "
+            f"{'yes' if row['flat'] else '**no**'} |"
+        )
+    wrong, differ = sum(data["unexpected"].values()), len(data["counters_that_differ"])
+    quarters = ", ".join(figure(one["p99"]) for one in data["ms_by_quarter"])
+    return [
+        *lines,
+        f"\np99 by quarter of the time: {quarters} ms. Answers with another status than was due: {wrong}; counters that differ from the clients': {differ}.",
+    ]
+
+
+def serve_first_answer() -> list[str]:
+    data = read("serve_first_answer")
+    return [
+        "\n## The server's first answer\n",
+        f"`{data['command']}`: {data['seconds']:.2f} seconds from starting `litebert serve {data['model']}` to its first answer, median of "
+        f"{len(data['runs'])}; {max(run['peak_mb'] for run in data['runs'])} MB at most. {machine(data['environment'])}.",
+    ]
+
+
+def figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.1f}"
+
+
+def bound(bar: dict) -> str:
+    return f"at least {bar['at_least']}" if "at_least" in bar else f"at most {bar['at_most']}"
+
+
 SECTIONS = {
-    "inference": inference, "forward": forward, "tokenizer": tokenizer, "pretraining": pretraining, "corpus": corpus,
-    "checkpoint": checkpoint, "litebert-small-en-blimp": blimp, "tasks": tasks, "embeddings": embeddings, "search": search, "glue_random": glue, "demo": demo,
+    "inference": inference, "elastic": elastic, "exports": exports, "forward": forward, "tokenizer": tokenizer, "pretraining": pretraining, "loader": loader, "corpus": corpus,
+    "checkpoint": checkpoint, "litebert-small-en-blimp": blimp, "tasks": tasks, "embeddings": embeddings, "search": search, "serve_load": serve_load, "serve_peers": serve_peers,
+    "serve_soak": serve_soak, "serve_first_answer": serve_first_answer, "glue_random": glue, "demo": demo,
 }  # fmt: skip
 """By the name of the file of results; what was not measured is left out."""
 
 
 def page() -> str:
     head = ["<!-- Generated by `make docs`; a test compares it with the results. -->\n", "# Measurements\n"]
-    parts = [section() for name, section in SECTIONS.items() if (ROOT / "results" / f"{name}.json").is_file()]
+    parts = [section() for name, section in SECTIONS.items() if (FOLDER / f"{name}.json").is_file()]
     return "\n".join([*head, *(line for part in parts for line in part)]) + "\n"
 
 

@@ -12,14 +12,15 @@ is left out with a word, one that fails keeps its earlier figures.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
+import random
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,20 @@ from baselines import Baseline, Baselines, baselines
 from command_line import CommandFailed, answered
 from results_folder import RESULTS
 from tables import tasks_table
+from task_rows import EMBEDDED, FEW_SHOT, FINETUNED, GLUE, NAMES, ZERO_SHOT, Row
 
+import litebert
 from litebert.errors import LitebertError
 from litebert.files import write_json, write_text
 from litebert.settings import read_recipe
+from litebert.tasks.classify.task import ClassifyTask
 from litebert.tasks.datasets import read_splits
 from litebert.tasks.official.table import OFFICIAL
+from litebert.tasks.reading.records import Record
 from litebert.train.run_folder import environment
 
+PER_LABEL = 8
+"""Examples of the few-shot row."""
 RESULT, TABLE = RESULTS / "tasks.json", RESULTS / "tasks.md"
 CHECKPOINT = "checkpoint.json"
 PARTS = ("accuracy_middle", "accuracy_high", "exact_match", "mrr", "ndcg@10", "rouge2", "rougeL", "macro_f1")
@@ -43,56 +50,6 @@ PARTS = ("accuracy_middle", "accuracy_high", "exact_match", "mrr", "ndcg@10", "r
 
 class Missing(Exception):  # noqa: N818 - not a fault
     """A row cannot be made here; the message says what it lacks."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A benchmark and how it is run.
-
-    Attributes:
-        name: As in the table.
-        benchmark: As on the command line.
-        folder: Of the data.
-        recipe: Name of a shipped recipe.
-        flags: Further arguments of ``litebert finetune``.
-        split: The figures are of; None for the one that is chosen by.
-        limit: Training records when nothing else is said: what two cores read in half an hour or so.
-    """
-
-    name: str
-    benchmark: str
-    folder: str
-    recipe: str = "glue-small/base"
-    flags: tuple[str, ...] = ("--learning-rate", "2e-4")
-    split: str | None = "test"
-    limit: int | None = None
-
-    def arguments(self) -> tuple[str, ...]:
-        """Return what a user would write after the benchmark's name."""
-        return ("--recipe", self.recipe, *self.flags)
-
-
-_RATE = ("--learning-rate", "2e-4")
-_LONG = (*_RATE, "--max-length", "256", "--set", "text.long_text=truncate", "--batch-size", "16")
-FINETUNED = (
-    Row("banking77", "banking77", "banking77", flags=("--learning-rate", "5e-4", "--epochs", "8")),
-    Row("sms-spam", "sms-spam", "sms-spam", flags=(*_RATE, "--epochs", "3")),
-    Row("davidson-hate", "davidson-hate", "davidson-hate", flags=(*_RATE, "--epochs", "3")),
-    Row("conll2003", "conll2003", "conll2003", flags=(*_RATE, "--epochs", "4")),
-    Row("wnut17", "wnut17", "wnut17", flags=(*_RATE, "--epochs", "8")),
-    Row("squad/v1", "squad/v1", "squad-v1.1", "squad-small/v1", split=None),
-    Row("squad/v2", "squad/v2", "squad-v2.0", "squad-small/v2", split=None),
-    Row("race", "race", "race", flags=(*_LONG, "--epochs", "2"), limit=4000),
-    Row("dream", "dream", "dream", flags=(*_LONG, "--epochs", "3")),
-    Row("wikiqa", "wikiqa", "wikiqa", "rerank-small"),
-    Row("bbc-news-summary", "bbc-news-summary", "bbc-news-summary", "summarize-small"),
-)
-EMBEDDED = (
-    Row("sts-b-vectors", "sts/stsb", "glue-stsb/original", recipe="", flags=()),
-    Row("sick-r-vectors", "sts/sick", "sick", recipe="", flags=()),
-)
-GLUE = ("sst2", "mrpc", "stsb", "rte", "cola")
-NAMES = (*GLUE, *(row.name for row in (*FINETUNED, *EMBEDDED)))
 
 
 # --- One row --------------------------------------------------------------------------------------------------------------
@@ -204,6 +161,79 @@ def embedded(row: Row, arguments: argparse.Namespace) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def few_shot(row: Row, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Learn from a few examples of each label, others for each seed, on the vectors of the embedding model."""
+    folder = checked(row, arguments.data)
+    train, test = (OFFICIAL[row.benchmark].read(folder, split, warnings=[]) for split in ("train", "test"))
+    task = ClassifyTask.from_records(train, {})
+    found, words, trivial, started = [], [], [], time.perf_counter()
+    for seed in range(arguments.seeds):
+        few = drawn(train, PER_LABEL, seed)
+        with tempfile.TemporaryDirectory() as name:
+            path, out = Path(name) / "few.csv", str(Path(name) / "model")
+            with path.open("w", newline="", encoding="utf-8") as stream:
+                csv.writer(stream).writerows([("text", "label"), *((r.text, r.label) for r in few)])
+            command = [
+                row.name,
+                "--train",
+                str(path),
+                "--dev",
+                str(path),
+                "--model",
+                arguments.embedder,
+                *row.arguments(),
+            ]
+            answered(["finetune", *command, "--seed", str(seed), "--seeds", "1", "--out", out])
+            data = ["--data", str(folder), "--benchmark", row.benchmark, "--split", "test"]
+            found.append(answered(["evaluate", out, *data])["data"]["test"])
+        beside = baselines(task, few, test)
+        words.append(beside.words)
+        trivial.append(beside.trivial)
+        print(
+            f"{row.name}, seed {seed}: {found[-1]['metrics']}, words {words[-1].figures}", file=sys.stderr, flush=True
+        )
+    return {
+        **summary(found, Baselines(median_of(trivial), median_of(words))), "task": row.name, "split": "test",
+        "records": {"train": PER_LABEL * len({r.label for r in train}), "test": len(test)},
+        "recipe": f"{row.recipe}, {row.benchmark}, {PER_LABEL} a label", "model": Path(arguments.embedder).name,
+        "command": f"litebert finetune few-shot --train FEW.csv --model {Path(arguments.embedder).name} {' '.join(row.arguments())}",
+        "minutes_a_seed": round((time.perf_counter() - started) / 60 / arguments.seeds, 1), "note": arguments.note,
+    }  # fmt: skip
+
+
+def drawn(records: Sequence[Record], per_label: int, seed: int) -> list[Record]:
+    """Return some records of each label."""
+    places: dict[str, list[Record]] = {}
+    for record in records:
+        places.setdefault(str(record.label), []).append(record)
+    chance = random.Random(seed)
+    return [record for _, own in sorted(places.items()) for record in chance.sample(own, min(per_label, len(own)))]
+
+
+def median_of(runs: Sequence[Baseline]) -> Baseline:
+    """Return a baseline with the median of each metric."""
+    first = runs[0]
+    return Baseline(first.name, {name: statistics.median(run.figures[name] for run in runs) for name in first.figures})
+
+
+def zero_shot(row: Row, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Take the label whose name is nearest, by the vectors of the embedding model."""
+    folder = checked(row, arguments.data)
+    test = OFFICIAL[row.benchmark].read(folder, "test", warnings=[])
+    names = sorted({str(r.label) for r in test})
+    spoken = {name: name.replace("_", " ") for name in names}
+    pipe = litebert.load(arguments.embedder, task="zero-shot-classification")
+    answers = [answer.label for answer in pipe([r.text for r in test], labels=spoken)]
+    right = statistics.mean(a == r.label for a, r in zip(answers, test, strict=True))
+    beside = Baselines(Baseline("each label alike", {"accuracy": 1 / len(names)}), None)
+    return {
+        **summary([{"metrics": {"accuracy": right}}], beside), "task": row.name, "split": "test",
+        "records": {"train": None, "test": len(test)}, "recipe": f"{row.benchmark}, the labels' names", "model": Path(arguments.embedder).name,
+        "command": f"litebert.load({Path(arguments.embedder).name!r}, task='zero-shot-classification')(texts, labels=...)",
+        "minutes_a_seed": None, "note": arguments.note,
+    }  # fmt: skip
+
+
 def of_glue(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Take a row from the figures of ``checkpoint.py``.
 
@@ -241,8 +271,9 @@ def run(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Make a row by name."""
     if name in GLUE:
         return of_glue(name, arguments)
-    row = next(row for row in (*FINETUNED, *EMBEDDED) if row.name == name)
-    return embedded(row, arguments) if row in EMBEDDED else finetuned(row, arguments)
+    row = next(row for row in (*FINETUNED, FEW_SHOT, ZERO_SHOT, *EMBEDDED) if row.name == name)
+    own = {FEW_SHOT.name: few_shot, ZERO_SHOT.name: zero_shot, **dict.fromkeys((r.name for r in EMBEDDED), embedded)}
+    return own.get(name, finetuned)(row, arguments)
 
 
 # --- All rows -------------------------------------------------------------------------------------------------------------
@@ -250,12 +281,12 @@ def run(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = parsed(argv)
-    results: dict[str, Any] = json.loads(RESULT.read_text()) if RESULT.is_file() else {"rows": {}, "skipped": {}}
     failed = []
     for name in arguments.only:
         try:
             row = run(name, arguments)
         except Missing as missing:
+            results = earlier()
             results["skipped"][name] = str(missing)
             print(f"{name}: left out, {missing}", flush=True)
         except (CommandFailed, LitebertError) as error:
@@ -263,7 +294,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(f"{name}: failed\n{error}", file=sys.stderr, flush=True)
             continue
         else:
-            results["rows"][name] = row | {"model": Path(arguments.model).name}
+            results = earlier()
+            results["rows"][name] = {"model": Path(arguments.model).name} | row
             results["skipped"].pop(name, None)
             print(f"{name}: {row['metric']} {row['median']:.4f}", flush=True)
         results["rows"] = {one: results["rows"][one] for one in NAMES if one in results["rows"]}
@@ -274,6 +306,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_text(TABLE, "# Every task\n\n" + "\n".join(tasks_table(results)) + "\n")
     if failed:
         raise SystemExit(f"failed: {', '.join(failed)}")
+
+
+def earlier() -> dict[str, Any]:
+    """Return the rows so far; read anew each time, since another run may add its own beside this one."""
+    found: dict[str, Any] = json.loads(RESULT.read_text()) if RESULT.is_file() else {"rows": {}, "skipped": {}}
+    return found
 
 
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -94,6 +94,9 @@ class Interrupted(LitebertError):  # noqa: N818 - a state, not a fault
     exit_code = 130
 
 
+_LONGEST_NAME = 200
+
+
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """Return a hint that names the nearest allowed value, or lists the allowed ones.
 
@@ -106,7 +109,8 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     """
     options = sorted(allowed)
     listed = "Allowed: " + ", ".join(options) + "." if options else ""
-    close = difflib.get_close_matches(name.lower(), [o.lower() for o in options], n=1, cutoff=0.6)
+    compared = name.lower() if len(name) <= _LONGEST_NAME else ""  # comparing takes as long as the name
+    close = difflib.get_close_matches(compared, [o.lower() for o in options], n=1, cutoff=0.6)
     if not close:
         return listed
     match = next(o for o in options if o.lower() == close[0])

@@ -21,7 +21,7 @@ LEVELS = [
     {"corpus"},
     {"checkpoint"},
     {"model", "text"},
-    {"report", "settings"},
+    {"report", "settings", "cluster", "resume", "processors"},
     {"files"},
     {"config"},
     {"errors"},
@@ -173,6 +173,9 @@ OPTIONAL = (
     "openvino",
     "lancedb",
     "qdrant_client",
+    "pymilvus",
+    "milvus_lite",
+    "grpc",
 )
 
 

@@ -33,6 +33,8 @@ def programs(tmp_path, monkeypatch):
 def test_the_real_ones_are_listed(call):
     found = call("bench", "--json").envelope["data"]["benchmarks"]
     assert {"inference", "pretraining", "corpus", "tokenizer", "demo", "checkpoint"} <= set(found)
+    assert {"serve_load", "serve_peers", "serve_soak", "serve_first_answer"} <= set(found)
+    assert not {"serve_plain_server", "serve_traffic"} & set(found)
     assert not set(bench.NOT_MEASURING) & set(found) and "results_folder" not in found and "in_turn" not in found
 
 
@@ -43,6 +45,14 @@ def test_a_program_runs_with_its_arguments(programs, call, tmp_path):
     assert call("bench", "--results", tmp_path / "new" / "place", "nothing").code == 0
     assert (tmp_path / "new" / "place" / "nothing.json").read_text() == "[]"
     assert "figures:" in call("bench", "nothing").err and "figures:" not in call("bench", "nothing", "--help").err
+
+
+def test_programs_in_a_folder_have_its_name_before_theirs(programs, call):
+    (programs / "far").mkdir()
+    (programs / "far" / "thing.py").write_text(PROGRAM.replace(".parent /", ".parents[1] /"))
+    assert call("bench").out.splitlines()[-1] == "far_thing      Measure nothing."
+    assert call("bench", "far_thing", "--rounds", 3).code == 0
+    assert (programs / "results" / "nothing.json").read_text() == "['--rounds', '3']"
 
 
 def test_what_goes_wrong_is_said(programs, call):

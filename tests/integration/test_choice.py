@@ -70,6 +70,12 @@ def test_python(trained):
     }
     found = litebert.load(trained, precision="fp32")(question)
     assert (found.label, found.answer) == ("B", "candle sugar") and sum(s for _, s in found.scores) == pytest.approx(1)
+    article = {"article": question["context"], **{k: v for k, v in question.items() if k != "context"}}
+    pipe = litebert.load(trained, precision="fp32")
+    assert pipe(article) == found != pipe({**article, "article": "near home"}), "the name files have for it is heeded"
+    for wrong in ("stone|river", ["stone", 3]):
+        with pytest.raises(litebert.LitebertError, match="option"):
+            pipe({**question, "options": wrong})
     with pytest.raises(litebert.LitebertError, match="has no options"):
         litebert.load(trained)(("We like _ .", "it was a long day"))
 

@@ -13,7 +13,7 @@ from pyarrow import parquet
 
 import litebert
 from litebert.cli.main import run
-from litebert.errors import UsageError
+from litebert.errors import MachineError, UsageError
 from litebert.inference.embedding import Embedder
 from litebert.inference.embedding_files import SentenceTransformerModel, write_vectors
 from litebert.tasks.model_folder import load_task_model
@@ -193,7 +193,64 @@ def test_a_teachers_vectors_have_length_1(monkeypatch):
             return np.array([[0.6, 0.81]] * len(texts))  # as bfloat16 leaves them
 
     monkeypatch.setitem(sys.modules, "sentence_transformers", SimpleNamespace(SentenceTransformer=Teacher))
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *_names, **_options: None)
     assert np.linalg.norm(SentenceTransformerModel("any").embed(["a", "b"]), axis=1) == pytest.approx([1, 1], abs=1e-6)
+
+
+def test_texts_that_a_teacher_cuts_are_told(monkeypatch, call, tmp_path):
+    class Teacher:
+        max_seq_length = 4
+        device = torch.device("cpu")
+
+        def __init__(self, *_names, **_options):
+            pass
+
+        def tokenizer(self, texts, **options):
+            assert options["truncation"] is False
+            return {"input_ids": [text.split() for text in texts]}
+
+        def encode(self, texts, **_options):
+            return np.array([[0.6, 0.8]] * len(texts))
+
+    monkeypatch.setitem(sys.modules, "sentence_transformers", SimpleNamespace(SentenceTransformer=Teacher))
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *_names, **_options: None)
+    (tmp_path / "texts.txt").write_text("a b c d\na b c d e\na\n")
+    outcome = call("embed", "some/teacher", tmp_path / "texts.txt", "--teacher")
+    assert len(outcome.lines) == 3 and "1 texts are longer than the 4 tokens the teacher reads" in outcome.err
+
+
+@pytest.mark.parametrize(("reached", "error"), [(False, MachineError), (True, UsageError)])
+def test_a_teacher_that_is_not_here_is_asked_for_once(monkeypatch, reached, error):
+    """Without a network the library is told so, else it waits and asks again for every file."""
+    asked = []
+
+    class Teacher:
+        def __init__(self, *_names, **options):
+            asked.append(options.get("local_files_only", False))
+            raise OSError("no such model")
+
+    def info(*_names, **_options):
+        if not reached:
+            raise ConnectionError("no route")
+
+    monkeypatch.setitem(sys.modules, "sentence_transformers", SimpleNamespace(SentenceTransformer=Teacher))
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", info)
+    with pytest.raises(error):
+        SentenceTransformerModel("some/teacher")
+    assert asked == [not reached]
+
+
+def test_what_is_compared_within_a_micro_batch_only_is_told(data, call, tmp_path):
+    train = write(tmp_path / "train.jsonl", pairs(40, 0))
+    called = [
+        "finetune", "embed", "--model", f"random:{data / 'tiny.json'}", "--train", train, "--out", tmp_path / "out",
+        "--max-length", "16", "--batch-size", "8", "--set", "training.steps=1", "--dry-run", "--json",
+    ]  # fmt: skip
+    assert not any("micro-batch" in warning for warning in call(*called).envelope["warnings"])
+    (told,) = [
+        w for w in call(*called, "--set", "training.micro_batch_size=4").envelope["warnings"] if "micro-batch" in w
+    ]
+    assert "4 of 8 records" in told
 
 
 def test_fingerprints_tell_depths_apart(trained):

@@ -134,6 +134,18 @@ def test_resume_is_refused_with_other_settings_or_data(call, arguments, data, tm
     assert changed.code == 2 and "the data of dev and train" in changed.err
 
 
+def test_resume_is_refused_with_an_edited_architecture(call, arguments, data, tmp_path):
+    config = tmp_path / "shape.json"
+    config.write_text((data / "tiny.json").read_text())
+    called = [
+        f"random:{config}" if str(a).startswith("random:") else a for a in arguments("single.csv", tmp_path / "m")
+    ]
+    assert call(*called).code == 0
+    config.write_text(json.dumps({**json.loads(config.read_text()), "num_hidden_layers": 1}))
+    outcome = call(*called, "--resume")
+    assert outcome.code == 2 and "config.num_hidden_layers was 2 and is now 1" in outcome.err
+
+
 # --- Killed, interrupted, out of space ----------------------------------------------------------------------------------
 
 LONG = ("--set", "training.checkpoint_minutes=0", "--set", "training.log_every=1")

@@ -101,3 +101,8 @@ def test_a_model_for_another_task_is_refused(call, tmp_path, tiny):
         refused = call(*command, "--benchmark", "glue/rte")
         assert refused.code == 2
         assert "entailment" in refused.err
+        unheeded = call(*command, "--benchmark", "glue/wnli", "--columns", "text=0")
+        assert unheeded.code == 2 and "--columns does not go with" in unheeded.err
+    called = ["finetune", "glue/wnli", "--model", tiny, "--data", tmp_path, "--out", tmp_path / "other"]
+    unheeded = call(*called, "--columns", "text=0,label=1")
+    assert unheeded.code == 2 and "--columns does not go with glue/wnli" in unheeded.err

@@ -121,3 +121,12 @@ def test_a_broken_file_of_words_is_not_read_as_lines(trained, tmp_path, call):
     broken.write_text("peter\tB-person\nsaw\n")
     outcome = call("predict", trained, broken)
     assert outcome.code == 3 and "line 2 has one column" in outcome.err and not outcome.out
+
+
+def test_the_words_of_a_file_are_answered_and_unknown_types_told(trained, tmp_path, call):
+    path = tmp_path / "a.conll"
+    path.write_text("peter\tB-person\nsaw\tO\nthe\tO\nU.S.\tB-country\n.\tO\n")
+    (line,) = call("predict", trained, path, "--set", "grouped=false").lines
+    assert [e["word"] for e in line["entities"]] == ["peter", "saw", "the", "U.S.", "."]
+    (told,) = call("evaluate", trained, "--data", path, "--json").envelope["warnings"]
+    assert told.startswith("a.conll: ") and "'country' (1)" in told

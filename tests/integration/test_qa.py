@@ -178,13 +178,17 @@ def test_an_answer_that_is_not_there_is_told_and_left_out(trained, tmp_path, cal
     assert outcome.envelope["data"]["questions.json"]["metrics"] == pytest.approx(without["metrics"])
 
 
-def test_predict_tells_what_the_reader_found(trained, tmp_path, call):
+def test_predict_answers_whatever_answers_the_file_has(trained, tmp_path, call):
+    """Such as written ones, none of which is in its passage."""
     questions = made(10, 7)
-    questions["data"][0]["paragraphs"][0]["qas"][0]["answers"] = [{"text": "nowhere to be seen", "answer_start": 3}]
+    for paragraph in questions["data"][0]["paragraphs"]:
+        for question in paragraph["qas"]:
+            question["answers"] = [{"text": "nowhere to be seen", "answer_start": 3}]
     path = tmp_path / "questions.json"
     path.write_text(json.dumps(questions))
+    assert call("evaluate", trained, "--data", path).code == 3
     outcome = call("predict", trained, path)
-    assert len(outcome.lines) == 10 and "warning: " in outcome.err and "not in" in outcome.err
+    assert (outcome.code, len(outcome.lines)) == (0, 10) and "not in" not in outcome.err
 
 
 def test_alberts_own_head_learns_it_too(squad, data, call, tmp_path):

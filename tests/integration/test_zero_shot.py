@@ -56,6 +56,22 @@ def test_one_folder_answers_both_tasks(folder):
     assert order(("a b", "c d")).to_dict().keys() == {"label", "score", "scores"}
 
 
+@pytest.mark.parametrize(
+    ("task", "text", "options"),
+    [
+        ("fill-mask", "今日 は 良い [MASK] です", {}),
+        ("coherence", ("今日 は 良い です", "明日 も 良い です"), {}),
+        ("summarize", "今日 は 良い です。 明日 も 良い です。", {}),
+        ("zero-shot-classification", "今日 は 良い です", {"labels": ["sport", "politics"]}),
+    ],
+)
+def test_texts_the_vocabulary_does_not_know_are_told_once(folder, task, text, options, caplog):
+    pipe = litebert.load(folder, task)
+    pipe([text, text], **options)
+    pipe(text, **options)
+    assert caplog.text.count("unknown to the vocabulary") == 1
+
+
 def test_the_folder_may_name_its_task(folder, default):
     assert litebert.load(default)("a [MASK]") == litebert.load(folder, "fill-mask")("a [MASK]")
     assert litebert.load(default, "coherence").task == "coherence"

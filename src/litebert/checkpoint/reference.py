@@ -126,6 +126,12 @@ def _in_folder(folder: Path) -> Location:
     if any(folder.glob("*.index")) or (folder / "variables").is_dir():
         return _google(find_bundle(folder), folder)
     found = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) or "nothing"
+    if any((folder / name).is_file() for name in ("model.onnx", "openvino_model.xml")):
+        raise CheckpointError(
+            f"{folder} is an export, which only its runtime opens",
+            hint="Its example.py runs it. Here use the model it was made from, with --backend onnxruntime or openvino.",
+            path=folder,
+        )
     raise CheckpointError(
         f"{folder} holds no model: found {found}",
         hint="Expected config.json with model.safetensors, or albert_config.json with *.index and *.data-* files.",

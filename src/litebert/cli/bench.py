@@ -40,10 +40,12 @@ def command(
     import sys
 
     from litebert.errors import RunError, UsageError, nearest
+    from litebert.settings import shipped_folder
 
     programs = benchmark_programs()
     if name is None:
-        rows = "\n".join(f"{n:<14} {text}" for n, (_, text) in programs.items())
+        width = max(14, *map(len, programs))
+        rows = "\n".join(f"{n:<{width}} {text}" for n, (_, text) in programs.items())
         print_result("bench", {"benchmarks": list(programs)}, rows, as_json=as_json)
         return
     if name not in programs:
@@ -53,7 +55,7 @@ def command(
     if results is not None:
         results.mkdir(parents=True, exist_ok=True)
         environment["LITEBERT_RESULTS"] = str(results.resolve())
-    elif not os.access(path.parent / "results", os.W_OK):
+    elif not os.access(shipped_folder("benchmarks") / "results", os.W_OK):
         raise UsageError("the folder beside the programs cannot be written to", hint="Add --results DIR before NAME.")
     done = subprocess.run([sys.executable, str(path), *arguments], env=environment, check=False)
     if done.returncode == _WRONG_CALL:
@@ -63,16 +65,20 @@ def command(
     if done.returncode:
         raise RunError(f"the benchmark {name} ended with status {done.returncode}", hint="What it says is above.")
     if not {"-h", "--help"} & set(arguments):
-        say(f"figures: {results or path.parent / 'results'}")
+        say(f"figures: {results or shipped_folder('benchmarks') / 'results'}")
 
 
 def benchmark_programs() -> dict[str, tuple[Path, str]]:
-    """Return the benchmarks by name: their file and the first line of what they say of themselves."""
+    """Return the benchmarks by name: their file and the first line of what they say of themselves.
+
+    Those in a folder below have its name before their own, as their results do: ``serve/load.py`` is ``serve_load``.
+    """
     from litebert.settings import shipped_folder
 
-    found = {}
-    for path in sorted(shipped_folder("benchmarks").glob("*.py")):
+    folder, found = shipped_folder("benchmarks"), {}
+    for path in (*sorted(folder.glob("*.py")), *sorted(folder.glob("*/*.py"))):
         source = path.read_text(encoding="utf-8")
         if "__main__" in source and "RESULTS" in source and path.stem not in NOT_MEASURING:
-            found[path.stem] = (path, source.split('"""')[1].splitlines()[0])
+            name = "_".join(path.relative_to(folder).with_suffix("").parts)
+            found[name] = (path, source.split('"""')[1].splitlines()[0])
     return found

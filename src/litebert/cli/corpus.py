@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from litebert.cli.groups import CommandGroup
-from litebert.cli.output import common_options, print_result, program, table
+from litebert.cli.output import again, common_options, print_result, table
 
 if TYPE_CHECKING:
     from litebert.corpus.building.build import Built, Progress
@@ -87,23 +86,21 @@ def build(
         _print_plan(plan, out, workers, as_json=as_json)
         return
     try:
-        with stop_signals(_interrupt), _progress(quiet=as_json) as progress:
+        with (
+            redirect_stdout(sys.stderr),  # Ray writes there what its machines complain of
+            stop_signals(_interrupt),
+            _progress(quiet=as_json) as progress,
+        ):
             runner = _engine(engine, workers, address)
             result = build_corpus(plan, out, runner, resume=resume, force=force, progress=progress)
     except Interrupted as error:
-        error.hint = f"Go on with: {_again()}"
+        error.hint = f"Go on with: {again('--resume', without=('--force',))}"
         raise
     _print_built(result, plan, as_json=as_json)
 
 
 def _interrupt(number: int, frame: object) -> None:  # noqa: ARG001
     raise KeyboardInterrupt
-
-
-def _again() -> str:
-    """Return the command line that goes on with this one."""
-    words = [word for word in sys.argv[1:] if word not in ("--force", "--resume")]
-    return shlex.join([program(), *words, "--resume"])
 
 
 def resolve(recipe: str | None, overrides: tuple[str, ...], flags: dict[str, Any]) -> CorpusSettings:

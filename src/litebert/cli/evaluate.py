@@ -91,7 +91,7 @@ def command(
             f"{model} was not fine-tuned: it answers {pipeline.task}, which has no labels",
             hint="Fine-tune it first, or add --task embed, or --benchmark pretraining or blimp.",
         )
-    with counting("evaluating", None, quiet=as_json) as progress:
+    with counting("evaluating", None, quiet=as_json) as progress, computing(engine["threads"]):
         found = evaluate(
             pipeline.loaded, data, benchmark=benchmark, split=split, columns=columns, passes=pipeline.passes(progress)
         )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,17 @@ def program() -> str:
     if shutil.which("litebert") or not called.is_file():
         return "litebert"
     return "python -m litebert" if called.name == "__main__.py" else sys.argv[0]
+
+
+def again(*more: str, without: Collection[str] = ()) -> str:
+    """Return the command line that goes on with this one.
+
+    Args:
+        more: Flags that are added.
+        without: Flags that are left out.
+    """
+    words = [word for word in sys.argv[1:] if word not in (*without, *more)]
+    return shlex.join([program(), *words, *more])
 
 
 def say(message: str) -> None:

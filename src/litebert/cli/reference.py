@@ -73,6 +73,8 @@ def _type(annotation: Any) -> str:
         return " or ".join(_type(a) for a in typing.get_args(annotation) if a is not type(None))
     if typing.get_origin(annotation) is typing.Literal:
         return ", ".join(f"`{a}`" for a in typing.get_args(annotation))
+    if typing.get_origin(annotation) is tuple and typing.get_origin(typing.get_args(annotation)[0]) is typing.Literal:
+        return f"list of {_type(typing.get_args(annotation)[0])}"
     if typing.get_origin(annotation) is dict:
         return "table"
     return {"str": "string", "int": "integer", "float": "number", "bool": "true or false"}.get(

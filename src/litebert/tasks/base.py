@@ -20,10 +20,14 @@ from litebert.checkpoint.pretrained import Pretrained
 from litebert.checkpoint.source import Source
 from litebert.errors import UsageError
 from litebert.tasks.examples import Batch, Example, TextSettings, WindowCount, inference_batches
+from litebert.tasks.parts import InParts
 from litebert.tasks.reading.records import Columns, Record, iter_records
 from litebert.text import AlbertTokenizer
 from litebert.train.evaluation import Evaluation
-from litebert.train.loop import Objective
+from litebert.train.objective import Objective
+
+LARGEST_PASS = 8192
+"""Tokens beyond which the windows of one text are computed part by part: ten megabytes of text have two million."""
 
 Outputs = Sequence[np.ndarray]
 """What the model says about each of N records, float32: (C,) logits of its labels, or what else the task reads."""
@@ -191,6 +195,10 @@ class Task(ABC):
         """Return what the loss of a batch is divided by in the end: the number of examples, by default."""
         return float(batch["labels"].shape[0])
 
+    def compares_records(self) -> bool:
+        """Return whether a record's loss depends on the others it shares a pass with; by default it stands alone."""
+        return False
+
     def distance(self, logits: Tensor, teacher: Tensor) -> Tensor:
         """Return the sum over B records of how far logits (B, C) are from a teacher's; by default the divergence of the softmaxes."""
         log_p, log_q = logits.log_softmax(dim=-1), teacher.log_softmax(dim=-1)
@@ -285,7 +293,7 @@ def predict_outputs(
         examples: N examples.
         pad_id: Id for padding.
         device: Where to run.
-        tokens: Budget of padded tokens in one pass.
+        tokens: Budget of padded tokens in one pass; a text with more is computed alone, and beyond ``LARGEST_PASS`` part by part.
         autocast: Multiply matrices in bfloat16.
         progress: Called with the number of examples done.
 
@@ -296,8 +304,10 @@ def predict_outputs(
     found: dict[int, np.ndarray] = {}
     for indices, batch in inference_batches(examples, pad_id=pad_id, tokens=tokens):
         moved = {k: v.to(device) for k, v in batch.items()}
+        windows, length = moved["input_ids"].shape
+        rows = max(1, max(tokens, LARGEST_PASS) // length)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=autocast):
-            logits = task.logits(model, moved)
+            logits = task.logits(model if windows <= rows else InParts(model, rows), moved)
         found.update(zip(indices, task.outputs(logits, moved), strict=True))
         if progress is not None:
             progress(len(found))

@@ -58,6 +58,7 @@ def read_splits(
         DataError: The files are wrong.
     """
     if "/" in name or name in OFFICIAL:
+        refuse_columns(name, columns)
         return _benchmark_splits(name, {"train": train, "dev": dev}, data, options, dev_fraction, limit)
     if name not in TASKS and name in ZERO_SHOT:
         raise UsageError(
@@ -136,6 +137,19 @@ def official_folder(data: str, name: str) -> None:
         raise DataError(f"there is no folder {data}", hint=f"It should hold the official files of {name}.", path=data)
 
 
+def refuse_columns(benchmark: str, columns: str | None) -> None:
+    """Refuse columns for a benchmark, whose files are read as they are published, instead of leaving them unheeded.
+
+    Raises:
+        UsageError: Some are given.
+    """
+    if columns is not None:
+        raise UsageError(
+            f"--columns does not go with {benchmark}: its files have columns of their own",
+            hint="Leave it out; a file of your own goes with a task, such as classify.",
+        )
+
+
 @contextmanager
 def in_file(path: str | Path | None) -> Iterator[None]:
     """Add the file to an error about one of its records.
@@ -169,11 +183,13 @@ def hold_out(
     generator = np.random.default_rng(0)
     by_label: dict[Any, list[int]] = defaultdict(list)
     by_source: dict[Any, list[int]] = defaultdict(list)
+    sources = [source(record) for record in records]
     for index, record in enumerate(records):
         by_label[record.label if isinstance(record.label, str) else ""].append(index)
-        by_source[source(record)].append(index)
+        own = sources[index]
+        by_source[(index,) if own is None else (None, own)].append(index)  # those of none stand alone
     held: set[int] = set()
-    if by_source.keys() != {None}:
+    if any(one is not None for one in sources):
         groups = list(by_source.values())
         for number in generator.permutation(len(groups))[: max(1, round(fraction * len(groups)))]:
             held.update(groups[number])

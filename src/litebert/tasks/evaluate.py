@@ -9,7 +9,7 @@ from typing import Any
 
 from litebert.errors import DataError, UsageError, nearest
 from litebert.tasks.base import Passes, Score, Task, predict_outputs
-from litebert.tasks.datasets import in_file, official_folder
+from litebert.tasks.datasets import in_file, official_folder, refuse_columns
 from litebert.tasks.examples import WindowCount, unknown_pieces
 from litebert.tasks.model_folder import TaskModel
 from litebert.tasks.official.table import official_data
@@ -77,6 +77,7 @@ def evaluate(
             )
         }
     else:
+        refuse_columns(benchmark, columns)
         task, sets = _benchmark(loaded, benchmark, str(data), split, warnings)
     scores: dict[str, Score] = {}
     for name, records in sets.items():
@@ -96,6 +97,7 @@ def evaluate(
             progress=passes.progress,
         )
         scores[name] = task.score(outputs, records, examples)
+        warnings += [f"{name}: {note}" for note in scores[name].evaluation.notes]
     return Evaluated(scores, {name: len(records) for name, records in sets.items()}, warnings)
 
 

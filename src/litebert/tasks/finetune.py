@@ -10,7 +10,7 @@ import logging
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -214,6 +214,11 @@ def prepare(settings: FinetuneSettings) -> Prepared:
         warnings.append(unknown)
     if count.truncated:
         warnings.append(f"{count.truncated} texts were cut for training (text.long_text, text.max_windows)")
+    micro, batch = settings.training.micro_batch_size, settings.training.batch_size
+    if micro is not None and micro < batch and task.compares_records():
+        warnings.append(
+            f"texts are compared with those of their micro-batch only, {micro} of {batch} records (training.micro_batch_size)"
+        )
     return Prepared(settings, source, tokenizer, task, splits, train, dev, warnings)
 
 
@@ -239,7 +244,8 @@ def finetune(
     settings = prepared.settings
     device = choose_device(settings.device)  # before an earlier run is replaced
     folder = RunFolder(
-        out, settings.model_dump(mode="json"), resume=resume, force=force, data=prepared.splits.provenance
+        out, settings.model_dump(mode="json"), resume=resume, force=force, data=prepared.splits.provenance,
+        architecture={name: value for name, value in asdict(prepared.source.config).items() if name != "extra"},
     )  # fmt: skip
     results: list[SeedResult] = []
     best: tuple[SeedResult, Pretrained] | None = None

@@ -22,7 +22,7 @@ from litebert.errors import CheckpointError, ConfigError
 from litebert.model.albert import AlbertModel
 from litebert.settings import build_settings
 from litebert.tasks.base import Answer, Passes, Task
-from litebert.tasks.examples import Batch, Example, TextSettings, inference_batches
+from litebert.tasks.examples import Batch, Example, TextSettings, inference_batches, unknown_pieces
 from litebert.tasks.reading.records import Columns, Record
 from litebert.text import AlbertTokenizer as Tokenizer
 
@@ -47,10 +47,16 @@ class ZeroShotTask(ABC):
     reads_tokens: ClassVar[bool] = True
 
     @abstractmethod
+    def prepare(
+        self, loaded: ZeroShotModel, records: Sequence[Record], options: Mapping[str, Any]
+    ) -> Callable[[Passes], list[Answer]]:
+        """Tokenise records; return what computes their answers, in order. Raises DataError for a record that poses no such question."""
+
     def answer(
         self, loaded: ZeroShotModel, records: Sequence[Record], passes: Passes, options: Mapping[str, Any]
     ) -> list[Answer]:
-        """Answer records in order; raises DataError for a record that poses no such question."""
+        """Answer records in order; errors as in ``prepare``."""
+        return self.prepare(loaded, records, options)(passes)
 
     @classmethod
     def stream(
@@ -74,6 +80,7 @@ class ZeroShotModel:
         tokenizer: Its vocabulary.
         max_length: Tokens in one input: the length it was trained with if ``litebert.json`` tells, else all its positions.
         info: Contents of ``litebert.json``.
+        warned: Whether it was said that the vocabulary does not know the texts.
     """
 
     task: ZeroShotTask
@@ -81,6 +88,7 @@ class ZeroShotModel:
     tokenizer: Tokenizer
     max_length: int
     info: Mapping[str, Any]
+    warned: bool = False
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -92,8 +100,8 @@ class ZeroShotModel:
         return self.task.answer(self, records, passes, options)
 
     def prepare(self, records: Sequence[Record], options: Mapping[str, Any]) -> Callable[[Passes], list[Answer]]:
-        """Return what computes the answers of records, in order."""
-        return lambda passes: self.answer(records, passes, options)
+        """Tokenise records; return what computes their answers, in order."""
+        return self.task.prepare(self, records, options)
 
     @property
     def encoder(self) -> AlbertModel:
@@ -161,7 +169,7 @@ def _no_head(task: ZeroShotTask, source: Source, reference: str | Path, what: st
 def encoded(
     loaded: ZeroShotModel, inputs: Sequence[tuple[list[int], list[int]]], passes: Passes
 ) -> Iterator[tuple[list[int], Batch, Tensor, Tensor]]:
-    """Run the encoder over inputs of any lengths, in batches of similar ones.
+    """Run the encoder over inputs of any lengths, in batches of similar ones; say once if the vocabulary does not know them.
 
     Args:
         loaded: The model.
@@ -172,6 +180,9 @@ def encoded(
         Indices of B inputs, their batch, their last states (B, T, H), and their pooled first tokens (B, H).
     """
     examples = [Example(windows=(one,), target=None) for one in inputs]
+    if not loaded.warned and (unknown := unknown_pieces(examples, loaded.tokenizer)) is not None:
+        loaded.warned = True
+        logger.warning("%s", unknown)
     for indices, batch in inference_batches(examples, pad_id=loaded.tokenizer.pad_id, tokens=passes.tokens):
         moved = {k: v.to(passes.device) for k, v in batch.items()}
         with passes.precision():

@@ -7,10 +7,10 @@ space, so the tokens are the same as of the whole text; the work can be shared b
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+from litebert.processors import usable_processors
 from litebert.text.encoding import Tokens
 
 CHUNK = 32_768
@@ -45,16 +45,11 @@ class Segmenter(Protocol):
         ...
 
 
-def available_threads() -> int:
-    """Return the number of cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def threads_for(texts: Sequence[str], threads: int | None) -> int:
     """Return how many threads to use for ``texts``: what was asked for, else all cores where that pays."""
     if threads is not None:
         return max(1, threads)
-    return available_threads() if sum(map(len, texts)) > _WORTH_THREADS else 1
+    return usable_processors() if sum(map(len, texts)) > _WORTH_THREADS else 1
 
 
 def chunks(text: str, size: int) -> Iterator[tuple[int, str]]:

@@ -20,7 +20,7 @@ from litebert.tasks.reading.records import Record
 from litebert.tasks.rerank.task import RerankTask
 
 PROGRAMS = Path(__file__).parents[3] / "benchmarks"
-NAMES = ("tasks", "baselines", "tables", "command_line", "results_folder")
+NAMES = ("tasks", "task_rows", "baselines", "tables", "command_line", "results_folder")
 ENVIRONMENT = {"processor": "P", "cores": 2, "packages": {"torch": "2"}}
 
 
@@ -284,7 +284,34 @@ def test_every_row_names_what_exists(programs):
     tasks = programs[0]
     for row in tasks.FINETUNED:
         assert read_recipe(row.recipe) and row.benchmark in OFFICIAL
-    assert all(row.benchmark in OFFICIAL for row in tasks.EMBEDDED)
+    assert read_recipe(tasks.FEW_SHOT.recipe)
+    assert all(row.benchmark in OFFICIAL for row in (tasks.FEW_SHOT, tasks.ZERO_SHOT, *tasks.EMBEDDED))
+
+
+def test_few_examples_and_none(programs, tmp_path, monkeypatch):
+    """Other examples for each seed, so many a label; the words are given the same; no example at all is scored by the labels' names."""
+    tasks, _, results = programs
+    folder = tmp_path / "banking77"
+    folder.mkdir()
+    labels = ("card_lost", "top_up", "exchange_rate")
+    lines = [f"{label.replace('_', ' ')} number {n},{label}" for label in labels for n in range(12)]
+    (folder / "train.csv").write_text("text,category\n" + "\n".join(lines) + "\n")
+    (folder / "test.csv").write_text("text,category\n" + "\n".join(lines[::3]) + "\n")
+    seen = []
+
+    def answered(arguments, **_):
+        if arguments[0] == "finetune":
+            seen.append(Path(arguments[arguments.index("--train") + 1]).read_text().splitlines()[1:])
+        return {"data": {"test": {"metrics": {"accuracy": 0.9}, "baseline": {}}}}
+
+    monkeypatch.setattr(tasks, "answered", answered)
+    tasks.main(["--data", str(tmp_path), "--only", "few-shot,zero-shot", "--seeds", "2"])
+    rows = json.loads((results / "tasks.json").read_text())["rows"]
+    assert [len(lines) for lines in seen] == [24, 24] and seen[0] != seen[1]
+    assert {label: sum(line.endswith(label) for line in seen[0]) for label in labels} == dict.fromkeys(labels, 8)
+    assert rows["few-shot"]["words"]["value"] == 1.0 and rows["few-shot"]["records"] == {"train": 24, "test": 12}
+    assert rows["few-shot"]["model"] == rows["zero-shot"]["model"] == "litebert-small-en-embed"
+    assert rows["zero-shot"]["median"] > 0.6 and rows["zero-shot"]["trivial"]["value"] == pytest.approx(1 / 3)
 
 
 def test_wrong_calls(programs, tmp_path, capsys, monkeypatch):

@@ -13,9 +13,10 @@ from litebert.model.heads import AlbertForMultipleChoice
 from litebert.tasks.base import predict_outputs
 from litebert.tasks.choice.data import read_choices
 from litebert.tasks.choice.task import ChoiceTask
+from litebert.tasks.datasets import hold_out
 from litebert.tasks.examples import TextSettings, WindowCount, collate
 from litebert.tasks.official.table import OFFICIAL
-from litebert.tasks.reading.records import Record
+from litebert.tasks.reading.records import Record, parse_columns
 from litebert.text import AlbertTokenizer
 
 RACE = {
@@ -69,12 +70,57 @@ def test_tables(tmp_path):
     assert record.extra["options"] == ("x", "y", "z") and record.label == "2" and record.pair == "A text"
 
 
+def test_columns_by_other_names(tmp_path):
+    """A column that is named is the one that counts, whatever else is there."""
+    row = {"question": "no", "frage": "Which?", "text": "about", "options": ["x", "y"], "answer": "A", "richtig": "B"}
+    path = written(tmp_path, [row], "a.jsonl")
+    columns = parse_columns("text=frage,pair=text,label=richtig")
+    (record,) = read_choices(path, columns=columns, labels_required=True)
+    assert (record.text, record.pair, record.label) == ("Which?", "about", "1")
+    with pytest.raises(DataError, match="there is no column 'fragen'"):
+        read_choices(path, columns=parse_columns("text=fragen"), labels_required=True)
+
+
+def test_tables_with_questions_of_fewer_options(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('question,A,B,C,answer\n"Which?",x,y,z,C\n"Which?",x,y,,B\n')
+    records = read_choices(path, labels_required=True)
+    assert [record.extra["options"] for record in records] == [("x", "y", "z"), ("x", "y")]
+
+
+@pytest.mark.parametrize("key", ["1", 1, "2"])
+def test_arc_counts_from_one_where_its_labels_do(tmp_path, key):
+    """Some of ARC's questions name their options 1 to 4; the answer is one of these names, not a number from 0."""
+    choices = {"text": ["light", "heat", "rain", "wind"], "label": ["1", "2", "3", "4"]}
+    rows = [{"id": "a", "question": "What?", "choices": choices, "answerKey": key}]
+    rows.append({**rows[0], "choices": {**choices, "label": ["A", "B", "C", "D"]}, "answerKey": "AB"[int(key) - 1]})
+    stem = {"stem": "What?", "choices": [{"text": t, "label": n} for t, n in zip(*choices.values(), strict=True)]}
+    rows.append({"id": "b", "question": stem, "answerKey": key})
+    for record in read_choices(written(tmp_path, rows, "a.jsonl"), labels_required=True):
+        assert record.label == str(int(key) - 1) and record.extra["options"] == tuple(choices["text"])
+
+
+def test_race_s_parts_are_told_from_a_question_a_line(tmp_path):
+    row = {"example_id": "high19088.txt", "article": "a", "question": "q", "options": ["x", "y"], "answer": "A"}
+    one, two = read_choices(
+        written(tmp_path, [row, {**row, "example_id": "highland-7"}], "a.jsonl"), labels_required=True
+    )
+    assert one.extra["part"] == "high" and "part" not in two.extra
+
+
+def test_answers_are_not_read_to_be_answered(tmp_path):
+    rows = [{"question": "What?", "options": ["light", "heat"], "answer": "nobody knows"}, {**RACE, "answers": ["A"]}]
+    path = written(tmp_path, rows, "a.jsonl")
+    assert [r.label for r in ChoiceTask.stream(path, columns=None, format=None, warnings=[])] == [None] * 3
+
+
 @pytest.mark.parametrize(
     ("row", "says"),
     [
         ({"question": "q", "options": ["a"], "answer": 0}, "has 1 options"),
+        ({"question": "q", "options": ["a", " ", "b"], "answer": 0}, "option 2 of the question 'q' is no text"),
         ({"question": "q", "answer": 0}, "has 0 options"),
-        ({"question": "q", "options": ["a", 3], "answer": 0}, "has 2 options"),
+        ({"question": "q", "options": ["a", 3], "answer": 0}, "option 2 of the question 'q' is no text"),
         ({"question": "q", "options": ["a", "b"], "answer": "c"}, "is none of its 2 options"),
         ({"question": "q", "options": ["a", "b"], "answer": 2}, "is none of its 2 options"),
         ({"question": "q", "options": ["a", "b"]}, "no answer"),
@@ -100,6 +146,10 @@ def test_the_layout_is_google_s(tokenizer):
     for (ids, types), option in zip(example.windows, ("light", "heat", "a cold winter"), strict=True):
         whole = tokenizer.encode("Light is reflected.", f"We see {option} .")
         assert (ids, types) == (whole.ids, whole.type_ids)
+    (drawn,) = ChoiceTask().examples(
+        [record("We see ____ .")], tokenizer, TextSettings(max_length=64), count=WindowCount()
+    )
+    assert drawn.windows == example.windows, "one gap"
     (behind,) = ChoiceTask().examples([record("What?")], tokenizer, TextSettings(max_length=64), count=WindowCount())
     assert behind.windows[1][0] == tokenizer.encode("Light is reflected.", "What? heat").ids
 
@@ -108,16 +158,27 @@ def test_long_questions_keep_their_end_and_long_articles_are_windowed(tokenizer)
     count = WindowCount()
     long = record("why " * 300 + "_", "river stone " * 200)
     (example,) = ChoiceTask().examples([long], tokenizer, TextSettings(max_length=64, stride=8), count=count)
-    assert count.windowed == 1 and len(example.windows) % 3 == 0 and list(example.groups) == sorted(example.groups)
+    assert (
+        count.windowed == count.truncated == 1
+        and len(example.windows) % 3 == 0
+        and list(example.groups) == sorted(example.groups)
+    )
     assert all(len(ids) <= 64 for ids, _ in example.windows)
     assert {tuple(ids[-2:-1]) for ids, _ in example.windows[: len(example.windows) // 3]} == {
         tuple(tokenizer.encode("why light").ids[-2:-1])
     }
     (few,) = ChoiceTask().training_examples([long], tokenizer, TextSettings(max_length=64, max_windows=2), count=count)
-    assert few.groups == (0, 0, 1, 1, 2, 2) and count.truncated == 1
+    assert few.groups == (0, 0, 1, 1, 2, 2) and count.truncated == 2
     cut = TextSettings(max_length=64, long_text="truncate")
     (one,) = ChoiceTask().examples([long], tokenizer, cut, count=count)
-    assert one.groups == (0, 1, 2) and count.truncated == 2
+    assert one.groups == (0, 1, 2) and count.truncated == 3
+
+
+def test_a_long_question_is_cut_and_counted(tokenizer):
+    count = WindowCount()
+    records = [record("why " * 300 + "_"), record()]
+    ChoiceTask().training_examples(records, tokenizer, TextSettings(max_length=512), count=count)
+    assert (count.truncated, count.windowed) == (1, 0)
 
 
 def test_questions_with_different_numbers_of_options_share_a_batch(tokenizer):
@@ -163,3 +224,12 @@ def test_bad_calls(tokenizer):
         ChoiceTask.from_records([], {"labels": ["a"]})
     with pytest.raises(DataError, match="has no options"):
         ChoiceTask().examples([Record("q")], tokenizer, TextSettings(), count=WindowCount())
+
+
+def test_questions_without_an_article_are_not_one_source():
+    """They were held out all together or not at all."""
+    records = [Record(f"q{i}", None, "0") for i in range(60)]
+    records += [Record(f"q{i}", f"article {i // 5}", "0") for i in range(60, 100)]
+    train, dev = hold_out(records, 0.25, ChoiceTask.source)
+    assert 10 <= len(dev) <= 40 and not {r.pair for r in train if r.pair} & {r.pair for r in dev}
+    assert any(r.pair is None for r in dev) and any(r.pair is None for r in train)

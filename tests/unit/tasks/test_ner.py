@@ -2,18 +2,19 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from litebert.errors import ConfigError, DataError
+from litebert.errors import ConfigError, DataError, UsageError
 from litebert.model.heads import IGNORED
 from litebert.tasks.examples import TextSettings, WindowCount, collate
-from litebert.tasks.ner.data import Span, Tagged, has_words, iter_tagged, read_tagged, words_of
+from litebert.tasks.ner.data import WORDS, Span, Tagged, has_words, iter_tagged, read_tagged, tagged_words, words_of
 from litebert.tasks.ner.tags import bio_tags, entities_of, parsed_tag
-from litebert.tasks.ner.task import NerTask, first_tokens
-from litebert.tasks.reading.records import Record
+from litebert.tasks.ner.task import NerTask, first_tokens, of_tokens
+from litebert.tasks.reading.records import Record, parse_columns
 from litebert.text import AlbertTokenizer
 
 TEXT = "Peter Blackburn lives in Brussels, near the U.S. embassy."
@@ -67,18 +68,26 @@ def test_conll_columns(tmp_path):
         "-DOCSTART- -X- O O\n\nEU NNP I-NP I-ORG\nrejects VBZ I-VP O\n\n\nPeter NNP I-NP I-PER\nB NNP I-NP I-PER\n"
     )
     one, two = read_tagged(path, labels_required=True)
-    assert one.text == "EU rejects" and one.label == Tagged((Span(0, 2, "ORG"),), ((0, 2), (3, 10)))
+    assert (
+        one.text == "EU rejects"
+        and one.label == Tagged((Span(0, 2, "ORG"),))
+        and one.extra == {WORDS: ((0, 2), (3, 10))}
+    )
     assert two.text == "Peter B" and two.label.entities == (Span(0, 7, "PER"),) and (one.line, two.line) == (3, 7)
     tabs = tmp_path / "wnut.conll"
     tabs.write_text("New York\tB-loc\nis\tO\n")
     (record,) = read_tagged(tabs, labels_required=True)
-    assert record.label.words == ((0, 8), (9, 11))
+    assert words_of(record) == [(0, 8), (9, 11)]
 
 
 def test_json_spans_and_words(tmp_path):
     path = tmp_path / "a.jsonl"
     rows = [
-        {"text": TEXT, "entities": [{"start": 25, "end": 33, "label": "LOC"}, [0, 15, "PER"]], "id": 7},
+        {
+            "text": TEXT,
+            "entities": [{"start": 25, "end": 33, "label": "LOC", "word": "brussels"}, [0, 15, "PER"]],
+            "id": 7,
+        },
         {"tokens": ["Peter", "left"], "ner_tags": ["B-PER", "O"]},
         {"text": "nothing", "entities": []},
     ]
@@ -97,6 +106,11 @@ def test_json_spans_and_words(tmp_path):
         ("a.jsonl", '{"text": "abc", "entities": [{"start": 1, "end": 9, "label": "A"}]}', "1 to 9 of a text of 3"),
         ("a.jsonl", '{"text": "abc", "entities": [[0, 2, "A"], [1, 3, "A"]]}', "'ab' and 'bc' overlap"),
         ("a.jsonl", '{"text": "abc", "entities": [{"start": "0", "end": 1, "label": "A"}]}', "an entity is"),
+        (
+            "a.jsonl",
+            '{"text": "ä Köln now", "entities": [{"start": 3, "end": 8, "label": "A", "text": "Köln"}]}',
+            "an entity at 3 to 8 is 'öln n' in the text, not 'Köln'",
+        ),
         ("a.jsonl", '{"text": "abc"}', "without entities"),
         ("a.jsonl", '{"tokens": ["a"], "tags": ["O", "O"]}', "1 words and 2 tags"),
         ("a.jsonl", '{"tokens": ["a"], "tags": [3]}', "3 is no tag"),
@@ -117,10 +131,62 @@ def test_bad_files(tmp_path, name, content, says):
 
 
 def test_words_of_raw_text():
-    words = [TEXT[a:b] for a, b in words_of(TEXT)]
+    words = [TEXT[a:b] for a, b in words_of(Record(TEXT))]
     assert words == ["Peter", "Blackburn", "lives", "in", "Brussels", ",", "near", "the", "U.S", ".", "embassy", "."]
-    cut = Tagged((Span(0, 3, "X"),))
-    assert [TEXT[a:b] for a, b in words_of(TEXT, cut)][:2] == ["Pet", "er"], "ends of entities are ends of words"
+    cut = Record(TEXT, label=Tagged((Span(0, 3, "X"),)))
+    assert [TEXT[a:b] for a, b in tagged_words(cut)][:2] == ["Pet", "er"], "ends of entities are ends of words"
+
+
+def test_where_no_spaces_are_every_character_is_a_word():
+    """Else a run of them is one word, and no name in it can be found."""
+    text = "我在北京大学, iPhoneを"
+    words = [text[a:b] for a, b in words_of(Record(text))]
+    assert words == ["我", "在", "北", "京", "大", "学", ",", "iPhone", "を"]
+
+
+def test_words_that_begin_in_one_token_are_one():
+    words = [(0, 1), (1, 2), (2, 3), (4, 6), (7, 8), (8, 9)]
+    assert of_tokens(words, [0, 0, 1, 2, None, None]) == (
+        [(0, 2), (2, 3), (4, 6), (7, 8), (8, 9)],
+        [0, 1, 2, None, None],
+    )
+
+
+def test_gold_ends_help_in_training_only(tokenizer, tmp_path):
+    """A model that is scored must not be told where entities end: it is asked without that."""
+    path = tmp_path / "a.jsonl"
+    path.write_text(
+        json.dumps({"text": "UK-based firms left Rome", "entities": [[0, 2, "ORG"], [20, 24, "LOC"]]}) + "\n"
+    )
+    warnings = []
+    (record,) = NerTask.read(path, columns=None, options={}, labels_required=True, warnings=warnings)
+    assert warnings == ["a.jsonl: 1 of 2 entities begin or end inside a word, where none can be found (first: 'UK')"]
+    task = NerTask.from_records([record], {})
+    asked, scored = (
+        task.examples([one], tokenizer, TextSettings(), count=WindowCount())[0].detail
+        for one in (Record(record.text), record)
+    )
+    assert asked == scored and [record.text[a:b] for a, b in asked.words] == ["UK-based", "firms", "left", "Rome"]
+    (trained,) = task.training_examples([record], tokenizer, TextSettings(), count=WindowCount())
+    tags = [task.labels[tag] for tag in trained.target[trained.target != IGNORED]]
+    assert tags == ["B-ORG", "O", "O", "O", "B-LOC"], "UK, -based, firms, left, Rome"
+
+
+def test_given_words_stay_what_they_are_when_labels_are_gone(tokenizer, tmp_path):
+    path = tmp_path / "a.conll"
+    path.write_text("in O\nthe O\nU.S. B-LOC\n. O\n")
+    (record,) = read_tagged(path, labels_required=False)
+    task = NerTask(("O", "B-LOC", "I-LOC"))
+    (example,) = task.examples([replace(record, label=None)], tokenizer, TextSettings(), count=WindowCount())
+    assert [record.text[a:b] for a, b in example.detail.words] == ["in", "the", "U.S.", "."]
+
+
+def test_types_that_the_model_does_not_know_are_told(tokenizer):
+    record = Record("Peter left", label=Tagged((Span(0, 5, "PER"),)))
+    task = NerTask(("O", "B-LOC", "I-LOC"))
+    examples = task.examples([record], tokenizer, TextSettings(), count=WindowCount())
+    (note,) = task.score([np.zeros((1, 16, 3), dtype=np.float32)], [record], examples).evaluation.notes
+    assert "'PER' (1)" in note
 
 
 def test_first_tokens():
@@ -154,7 +220,7 @@ def test_every_word_is_trained_once_and_read_back(tokenizer):
     for example, record in zip(examples, records, strict=True):
         targets = [t.target for t in trained[at : at + len(example.windows)]]
         at += len(example.windows)
-        assert sum(int((t != IGNORED).sum()) for t in targets) == len(words_of(record.text))
+        assert sum(int((t != IGNORED).sum()) for t in targets) == len(words_of(record))
         scores = np.zeros((len(targets), 32, len(task.labels)), dtype=np.float32)
         for row, target in enumerate(targets):
             places = np.flatnonzero(target != IGNORED)
@@ -209,6 +275,16 @@ def test_bad_tasks(tokenizer):
         NerTask(("O", "B-LOC", "I-LOC")).training_examples([record], tokenizer, TextSettings(), count=WindowCount())
     with pytest.raises(DataError, match="not two"):
         NerTask(("O",)).examples([Record("a", "b")], tokenizer, TextSettings(), count=WindowCount())
+
+
+def test_columns_are_refused_not_unheeded(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"text": "Paris", "body": "Rome", "entities": []}) + "\n")
+    with pytest.raises(UsageError, match="fixed names"):
+        NerTask.read(path, columns=parse_columns("text=body"), options={}, labels_required=True, warnings=[])
+    assert [r.text for r in NerTask.stream(path, columns=parse_columns("text=body"), format=None, warnings=[])] == [
+        "Rome"
+    ]
 
 
 def test_texts_are_read_as_they_are_asked_for(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 from litebert.errors import UsageError
 from litebert.tasks.official.table import OFFICIAL, benchmark_names, glue_task, official_data
+from litebert.tasks.qa.data import read_questions
 from litebert.tasks.qa.metrics import scored
 
 DATA = Path(os.environ.get("LITEBERT_DATA", "/nowhere"))
@@ -48,6 +49,21 @@ def test_records(name, folder, split, records):
 def test_entities(name, split, entities):
     records = OFFICIAL[name].read(DATA / name, split, warnings=[])
     assert sum(len(record.label.entities) for record in records) == entities
+
+
+@needs_data
+@pytest.mark.parametrize("language", ["ar", "de", "el", "en", "es", "hi", "ro", "ru", "th", "tr", "vi", "zh"])
+def test_xquad(language):
+    """Every answer stands where it is said to, letter by letter, in every script."""
+    warnings = []
+    path = DATA / "xquad" / f"xquad.{language}.json"
+    records = read_questions(path, labels_required=True, warnings=warnings)
+    assert len(records) == 1_190 and warnings == []
+    assert all(
+        r.pair.startswith(text, start)
+        for r in records
+        for text, start in zip(r.label.texts, r.label.starts, strict=True)
+    )
 
 
 @needs_data

@@ -102,6 +102,36 @@ def test_csv_with_answers_as_text(tmp_path):
     assert one.label == Gold(("Norway",), (13,)) and two.label == Gold()
 
 
+@pytest.mark.parametrize(("cell", "start"), [("29", 29), ("29.0", 29), ("", 13), ("nan", 13)])
+def test_places_of_answers_as_tables_write_them(tmp_path, cell, start):
+    path = tmp_path / "table.csv"
+    path.write_text(
+        f'question,context,answer,answer_start\nq,"Denmark, and Norway; not the Norway you know",Norway,{cell}\n'
+    )
+    (record,), warnings = read(path)
+    assert record.label == Gold(("Norway",), (start,)) and warnings == []
+
+
+def test_an_answer_that_looks_like_json_is_one(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text('question,context,answer\nq,"As others said [12], it rained.",[12]\nr,"A {} is empty.",{}\n')
+    one, two = read(path)[0]
+    assert one.label == Gold(("[12]",), (15,)) and two.label == Gold(("{}",), (2,))
+
+
+def test_answers_are_not_read_to_be_answered(tmp_path):
+    """Whatever stands there: in other words, at the wrong place, malformed."""
+    path = tmp_path / "table.jsonl"
+    rows = [
+        {"question": "q", "context": CONTEXT, "answers": a}
+        for a in (["in other words"], 3, {"text": ["a"], "answer_start": []})
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    warnings = []
+    records = list(QaTask.stream(path, columns=None, format=None, warnings=warnings))
+    assert [r.label for r in records] == [None] * 3 and warnings == []
+
+
 def test_columns_by_name_and_by_position(tmp_path):
     path = tmp_path / "table.tsv"
     path.write_text("Denmark, and Norway\twhere?\tNorway\n")
@@ -123,6 +153,9 @@ def test_answers_are_looked_for_where_they_are_said_to_be():
     assert located("a b a b a", "a", 5) == 4, "the nearest one"
     assert located("a b a b a", "a", None) == 0
     assert located("a b", "c", 0) is None and located("a b", "a", -3) == 0
+    assert located("this is it", "is", None) == 5, "not the end of another word"
+    assert located("island is it", "is", None) == 7 and located("island is it", "is", 0) == 0
+    assert located("北京大学", "京", None) == 1, "where words have no spaces, any"
 
 
 def test_wrong_offsets_and_lost_answers_are_told(tmp_path):
@@ -144,6 +177,12 @@ def test_wrong_offsets_and_lost_answers_are_told(tmp_path):
         (squad({**question(), "question": None}), "has no question"),
         (squad({**question(), "answers": "x" and 3}), "answers of question 'q0' are a int"),
         (squad({**question(), "answers": [{"text": 3}]}), "an answer of question 'q0'"),
+        (squad({**question(), "answers": [3]}), "an answer of question 'q0'"),
+        (squad({**question(), "answers": [{"text": "Denmark", "answer_start": "70"}]}), "an answer of question 'q0'"),
+        (
+            squad({**question(), "answers": {"text": ["Denmark", "Norway"], "answer_start": [70]}}),
+            "one answer_start for each",
+        ),
         ({"data": [{"paragraphs": [{"qas": []}, {"context": "x"}]}]}, "SQuAD's layout"),
         ({"data": []}, "has no question"),
         ([{"q": "x", "r": "y"}], "no column recognised as the question"),
@@ -344,6 +383,13 @@ def test_unlabelled_questions_are_not_trained_on(tokenizer):
     task = QaTask.from_records(records, {})
     found = task.training_examples(records, tokenizer, TextSettings(max_length=64), count=WindowCount())
     assert len(found) == 1 and found[0].target[2] == 1 and not task.unanswerable
+
+
+def test_held_out_questions_without_a_known_answer_are_refused():
+    known = Record("b?", CONTEXT, Gold(("Norway",), (CONTEXT.index("Norway"),)))
+    QaTask().check_held_out([Record("a?", CONTEXT), known])
+    with pytest.raises(DataError, match="no held-out question"):
+        QaTask().check_held_out([Record("a?", CONTEXT)])
 
 
 @pytest.mark.parametrize("options", [{"n_best": 0}, {"longest_answer": "x"}, {"best": 3}])

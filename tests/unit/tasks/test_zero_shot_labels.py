@@ -13,12 +13,18 @@ from litebert.tasks.reading.records import Record
 MEANINGS = {"ball": [1, 0], "vote": [0, 1], "a game with a ball": [0.8, 0.6], "ruling": [0, 1], "both": [0.6, 0.8]}
 
 
+def compute(monkeypatch, vectors):
+    """Let the vectors of texts be what a function says."""
+    monkeypatch.setattr(zero_shot_labels, "sentence_windows", lambda _loaded, texts: texts)
+    monkeypatch.setattr(zero_shot_labels, "vectors_of", vectors)
+
+
 @pytest.fixture
 def ask(monkeypatch):
     def vectors(_loaded, texts, _passes):
         return np.array([MEANINGS[text] for text in texts], np.float32)
 
-    monkeypatch.setattr(zero_shot_labels, "sentence_vectors", vectors)
+    compute(monkeypatch, vectors)
     return lambda *texts, **options: LabelsTask().answer(None, [Record(t) for t in texts], Passes(), options)
 
 
@@ -38,6 +44,16 @@ def test_lists_strings_templates_and_temperature(ask):
     assert inside.score == pytest.approx(0.5)
 
 
+def test_the_last_digit_does_not_depend_on_how_many_are_asked(monkeypatch):
+    generator = np.random.default_rng(0)
+    known = {name: generator.standard_normal(384).astype(np.float32) for name in map(str, range(29))}
+    known = {name: vector / np.linalg.norm(vector) for name, vector in known.items()}
+    compute(monkeypatch, lambda _l, texts, _p: np.stack([known[t] for t in texts]))
+    texts, options = [Record(str(i)) for i in range(20)], {"labels": [str(i) for i in range(20, 29)]}
+    together = LabelsTask().answer(None, texts, Passes(), options)
+    assert [LabelsTask().answer(None, [one], Passes(), options)[0] for one in texts] == together
+
+
 def test_descriptions_are_read_once_for_a_stream(monkeypatch):
     read = []
 
@@ -45,7 +61,7 @@ def test_descriptions_are_read_once_for_a_stream(monkeypatch):
         read.append(list(texts))
         return np.array([MEANINGS[text] for text in texts], np.float32)
 
-    monkeypatch.setattr(zero_shot_labels, "sentence_vectors", vectors)
+    compute(monkeypatch, vectors)
     task = LabelsTask()
     for text, labels in (("ball", ["ball", "vote"]), ("vote", ["ball", "vote"]), ("vote", ["ball", "both"])):
         (found,) = task.answer(None, [Record(text)], Passes(), {"labels": labels})

@@ -6,14 +6,16 @@ An answer is a letter, a number from 0, or the option itself. The text that a qu
 from __future__ import annotations
 
 import json
+import re
 import string
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from litebert.errors import DataError
+from litebert.errors import DataError, nearest
+from litebert.tasks.reading.columns import Columns
 from litebert.tasks.reading.records import Record
-from litebert.tasks.reading.rows import STDIN, open_table, text_lines
+from litebert.tasks.reading.rows import STDIN, json_document, open_table, text_lines
 
 QUESTIONS = ("question", "query", "stem", "text")
 CONTEXTS = ("article", "context", "passage", "dialogue", "document", "text_pair", "pair")
@@ -21,37 +23,61 @@ OPTIONS = ("options", "choices", "choice", "candidates")
 ANSWERS = ("answer", "label", "answerkey", "gold", "correct")
 IDS = ("id", "example_id", "qid", "index")
 
+_PART = re.compile(r"(middle|high)\d+")
+"""What the names of RACE's passages begin with."""
 
-def read_choices(path: str | Path, *, format: str | None = None, labels_required: bool) -> list[Record]:
+
+def read_choices(
+    path: str | Path, *, columns: Columns | None = None, format: str | None = None, labels_required: bool,
+    ignore_labels: bool = False,
+) -> list[Record]:  # fmt: skip
     """Read questions with options.
 
     Args:
         path: RACE's objects, DREAM's list, a table or JSON Lines; a folder holds RACE's files, one passage each.
+        columns: Names in a table, where they are not the usual ones: ``text`` is the question, ``pair`` what it is about, ``label`` the
+            answer.
         format: Of ``records.FORMATS`` where the name does not tell.
         labels_required: Refuse a question without an answer.
+        ignore_labels: Leave answers unread, whatever they are.
 
     Returns:
         Records with the question as ``text``, what it is about as ``pair`` (None without), the number of the right option as ``label``,
         and ``options`` and perhaps ``part`` in ``extra``.
 
     Raises:
-        DataError: No question, fewer than two options, an answer that is none of them.
+        DataError: No question, fewer than two options, an answer that is none of them, no such column.
     """
-    records: list[Record] = []
+    found = iter_choices(
+        path, columns=columns, format=format, labels_required=labels_required, ignore_labels=ignore_labels
+    )
+    return list(found)
+
+
+def iter_choices(
+    path: str | Path, *, columns: Columns | None = None, format: str | None = None, labels_required: bool,
+    ignore_labels: bool = False,
+) -> Iterator[Record]:  # fmt: skip
+    """Yield questions with options one by one; arguments and errors as in ``read_choices``.
+
+    Tables, JSON Lines and the files of a folder are read one after the other, DREAM's list is one object and parsed whole.
+    """
+    empty = True
     for line, row, name in _objects(path, format):
         try:
-            records += _records(row, line)
+            found = _records(row if columns is None else _renamed(row, columns), line, labelled=not ignore_labels)
         except DataError as error:
             error.path, error.line = name, line
             raise
-    if not records:
+        missing = next((record for record in found if record.label is None), None) if labels_required else None
+        if missing is not None:
+            raise DataError(
+                "a question has no answer", hint='"answer": "A", 0, or the option.', path=path, line=missing.line
+            )
+        empty = empty and not found
+        yield from found
+    if empty:
         raise DataError(f"{path} has no question", hint='{"question": ..., "options": [...], "answer": "A"}', path=path)
-    missing = next((record for record in records if record.label is None), None) if labels_required else None
-    if missing is not None:
-        raise DataError(
-            "a question has no answer", hint='"answer": "A", 0, or the option.', path=path, line=missing.line
-        )
-    return records
 
 
 def _objects(path: str | Path, format: str | None) -> Iterator[tuple[int, Any, str]]:
@@ -67,19 +93,14 @@ def _objects(path: str | Path, format: str | None) -> Iterator[tuple[int, Any, s
     if dialogues is not None:
         yield from ((number, item, str(path)) for number, item in enumerate(dialogues, start=1))
         return
-    table = open_table(path, format=format, header=True, columned=False)
+    table = open_table(path, format=format, header=True, columned=False, peek=0)  # each object is read by its own keys
     for line, row in table.rows:
         yield line, row if isinstance(row, Mapping) else dict(zip(table.names or [], row, strict=True)), str(path)
 
 
 def _dialogues(path: str | Path) -> list[Any] | None:
     """Return DREAM's items, lists of turns, questions and an id; None for other files."""
-    if str(path) == STDIN or not str(path).lower().endswith(".json"):
-        return None
-    try:
-        data = json.loads("\n".join(line for _, line in text_lines(path)))
-    except (ValueError, RecursionError):
-        return None
+    data = json_document(path)
     return data if isinstance(data, list) and data and isinstance(data[0], list) else None
 
 
@@ -90,33 +111,49 @@ def _json(text: str, path: Path) -> Any:
         raise DataError(f"{path} is not JSON: {error}", hint="RACE has one object a file.", path=path) from None
 
 
-def _records(row: Any, line: int) -> list[Record]:
+def _renamed(row: Any, columns: Columns) -> Mapping[str, Any]:
+    """Return a row under the usual names."""
+    if not isinstance(row, Mapping):
+        raise DataError("only a table has columns to name", hint="Leave --columns out.")
+    found = dict(row)
+    roles = ((columns.text, QUESTIONS), (columns.pair, CONTEXTS), (columns.label, ANSWERS), (columns.id, IDS))
+    for key, names in roles:
+        if key is None:
+            continue
+        if key not in row:
+            raise DataError(f"there is no column {key!r}", hint=nearest(str(key), row))
+        for name in [name for name in found if name.lower() in names]:
+            del found[name]
+        found[names[0]] = row[cast(str, key)]
+    return found
+
+
+def _records(row: Any, line: int, *, labelled: bool) -> list[Record]:
     if isinstance(row, list):
         if len(row) != 3 or not isinstance(row[0], list) or not isinstance(row[1], list):
             raise DataError("not DREAM's layout", hint="[[turns], [{question, choice, answer}], id]")
         text = "\n".join(str(turn) for turn in row[0])
-        return [_record(q, text, f"{row[2]}-{i}", line) for i, q in enumerate(row[1])]
+        return [_record(q, text, f"{row[2]}-{i}", line, labelled=labelled) for i, q in enumerate(row[1])]
     if not isinstance(row, Mapping):
         raise DataError(f"an item is a {type(row).__name__}", hint="An object.")
     if isinstance(row.get("questions"), list):
-        return _race(row, line)
+        return _race(row, line, labelled=labelled)
     names = {name.lower(): name for name in row}
     identifier = next((row[names[n]] for n in IDS if n in names), None)
-    return [_record(row, _cell(row, CONTEXTS), identifier, line)]
+    return [_record(row, _cell(row, CONTEXTS), identifier, line, labelled=labelled)]
 
 
-def _race(row: Mapping[str, Any], line: int) -> list[Record]:
-    questions, options, answers = row["questions"], row.get("options"), row.get("answers")
+def _race(row: Mapping[str, Any], line: int, *, labelled: bool) -> list[Record]:
+    questions, options, answers = row["questions"], row.get("options"), row.get("answers") if labelled else None
     if not isinstance(options, list) or len(options) != len(questions):
         raise DataError(f"{len(questions)} questions and {len(options or [])} lists of options", hint="One each.")
     if answers is not None and (not isinstance(answers, list) or len(answers) != len(questions)):
         raise DataError(f"{len(questions)} questions and {len(answers)} answers", hint="One each.")
     name = str(row.get("id", ""))
-    part = next((part for part in ("middle", "high") if name.startswith(part)), None)
     return [
         _record(
             {"question": question, "options": options[i], "answer": None if answers is None else answers[i]},
-            row.get("article"), f"{name}-{i}", line, part,
+            row.get("article"), f"{name}-{i}", line, labelled=labelled,
         )
         for i, question in enumerate(questions)
     ]  # fmt: skip
@@ -127,39 +164,60 @@ def _cell(row: Mapping[str, Any], candidates: Sequence[str]) -> Any:
     return next((row[names[c]] for c in candidates if c in names), None)
 
 
-def _record(row: Mapping[str, Any], context: Any, identifier: Any, line: int, part: str | None = None) -> Record:
-    question, options = _cell(row, QUESTIONS), _options(row)
+def _record(row: Mapping[str, Any], context: Any, identifier: Any, line: int, *, labelled: bool) -> Record:
+    question, (options, names) = _cell(row, QUESTIONS), _options(row)
+    if isinstance(question, Mapping):  # ARC as published: {"stem": ..., "choices": [...]}
+        question, (options, names) = _cell(question, QUESTIONS), _options(question)
     if not isinstance(question, str) or not (context is None or isinstance(context, str)):
         raise DataError("a question or what it is about is no text", hint='{"question": "...", "article": "..."}')
-    if len(options) < 2 or any(not isinstance(option, str) for option in options):
+    if len(options) < 2:
         raise DataError(f"the question {question!r:.60} has {len(options)} options", hint="At least two texts.")
-    answer = _cell(row, ANSWERS)
-    label = None if answer is None or answer == "" else str(_number(answer, options, question))
-    extra: dict[str, Any] = {"options": tuple(options)} | ({"part": part} if part else {})
+    empty = next(
+        (n for n, option in enumerate(options, start=1) if not isinstance(option, str) or not option.strip()), 0
+    )
+    if empty:
+        raise DataError(
+            f"option {empty} of the question {question!r:.60} is no text",
+            hint="Fewer options are fine; empty ones are not.",
+        )
+    answer = _cell(row, ANSWERS) if labelled else None
+    label = None if answer is None or answer == "" else str(_number(answer, options, names, question))
+    part = _PART.match(str(identifier))
+    extra: dict[str, Any] = {"options": tuple(options)} | ({"part": part[1]} if part else {})
     return Record(question, context or None, label, identifier, line, extra)
 
 
-def _options(row: Mapping[str, Any]) -> list[Any]:
-    """Return the options: a list, ARC's texts and labels, a list as text, or columns A, B, C, ..."""
+def _options(row: Mapping[str, Any]) -> tuple[list[Any], list[str]]:
+    """Return the options, and their names where the data say them.
+
+    They are a list, ARC's texts and labels in either of its layouts, a list as text, or columns A, B, C, ..., the last of which
+    may be empty.
+    """
     found = _cell(row, OPTIONS)
     if isinstance(found, str):
         try:
             found = json.loads(found)
         except ValueError:
             found = found.split("|")
+    if isinstance(found, list) and found and all(isinstance(one, Mapping) for one in found):
+        found = {key: [one.get(key) for one in found] for key in ("text", "label")}
     if isinstance(found, Mapping):
-        found = found.get("text")
+        texts, names = (value if isinstance(value, list) else [] for value in (found.get("text"), found.get("label")))
+        return texts, [str(name) for name in names] if len(names) == len(texts) and None not in names else []
     if found is None:
-        names = {name.upper(): name for name in row}
-        letters = string.ascii_uppercase
-        found = [row[names[x]] for x in letters if x in names]
-    return list(found) if isinstance(found, list | tuple) else []
+        columns = {name.upper(): name for name in row}
+        found = [row[columns[x]] for x in string.ascii_uppercase if x in columns]
+        while found and (found[-1] is None or found[-1] == ""):
+            found.pop()
+    return list(found) if isinstance(found, list | tuple) else [], []
 
 
-def _number(answer: Any, options: Sequence[str], question: str) -> int:
+def _number(answer: Any, options: Sequence[str], names: Sequence[str], question: str) -> int:
     if isinstance(answer, bool):
         answer = int(answer)
     text = str(answer).strip()
+    if text in names:
+        return list(names).index(text)
     if isinstance(answer, str) and answer in options:
         return list(options).index(answer)
     if len(text) == 1 and text.upper() in string.ascii_uppercase[: len(options)]:

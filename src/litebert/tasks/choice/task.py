@@ -7,6 +7,7 @@ softmax over the options. A long article is read in windows, and the best of an 
 
 from __future__ import annotations
 
+import re
 import string
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from litebert.checkpoint.pretrained import AlbertForMultipleChoice, Pretrained
 from litebert.errors import ConfigError, DataError
 from litebert.tasks.base import Answer, Outputs, Score, Task
-from litebert.tasks.choice.data import read_choices
+from litebert.tasks.choice.data import iter_choices, read_choices
 from litebert.tasks.examples import Batch, Example, TextSettings, WindowCount
 from litebert.tasks.reading.records import Columns, Record
 from litebert.text import AlbertTokenizer
@@ -70,18 +71,18 @@ class ChoiceTask(Task):
 
     @classmethod
     def read(
-        cls, path: str | Path, *, columns: Columns | None,  # noqa: ARG003 - the layouts have fixed names
-        options: Mapping[str, Any], labels_required: bool, warnings: list[str],  # noqa: ARG003
+        cls, path: str | Path, *, columns: Columns | None, options: Mapping[str, Any],  # noqa: ARG003 - none of reading
+        labels_required: bool, warnings: list[str],  # noqa: ARG003 - nothing is left out
     ) -> list[Record]:  # fmt: skip
         """Read questions with options."""
-        return read_choices(path, labels_required=labels_required)
+        return read_choices(path, columns=columns, labels_required=labels_required)
 
     @classmethod
     def stream(
         cls, path: str | Path, *, columns: Columns | None, format: str | None, warnings: list[str]  # noqa: ARG003
     ) -> Iterator[Record]:  # fmt: skip
-        """Read questions, of any layout."""
-        return iter(read_choices(path, format=format, labels_required=False))
+        """Read questions one by one, of any layout; whatever answers they have."""
+        return iter_choices(path, columns=columns, format=format, labels_required=False, ignore_labels=True)
 
     @classmethod
     def source(cls, record: Record) -> Hashable | None:
@@ -124,7 +125,9 @@ class ChoiceTask(Task):
         flat = iter(tokenizer.encode_batch([text for texts in asked for text in texts]))
         examples = []
         for record, texts in zip(records, asked, strict=True):
-            parts = [next(flat).ids[1:-1][-min(MAX_QUESTION, (text.max_length - 3) // 2) :] for _ in texts]
+            whole = [next(flat).ids[1:-1] for _ in texts]
+            parts = [ids[-min(MAX_QUESTION, (text.max_length - 3) // 2) :] for ids in whole]
+            cut_short = any(len(part) < len(ids) for part, ids in zip(parts, whole, strict=True))
             article = encoded[record.pair or ""]
             longest = max(len(part) for part in parts)
             stride = max(0, min(text.stride, (text.max_length - 3 - longest) // 2, (text.max_length - 3) // 2 - 1))
@@ -132,8 +135,9 @@ class ChoiceTask(Task):
             if len(cut) > 1:
                 kept = 1 if text.long_text == "truncate" else limit
                 count.windowed += kept != 1
-                count.truncated += kept is not None and len(cut) > kept
+                cut_short |= kept is not None and len(cut) > kept
                 cut = cut[:kept]
+            count.truncated += cut_short
             inputs, groups = [], []
             for number, part in enumerate(parts):
                 for window in cut:
@@ -214,8 +218,8 @@ class ChoiceTask(Task):
 
 
 def _with_option(question: str, option: str) -> str:
-    """Put an option where the question has a gap, else behind it."""
-    return question.replace("_", option) if "_" in question else f"{question} {option}"
+    """Put an option where the question has a gap, however long that is drawn, else behind it."""
+    return re.sub("_+", lambda _: option, question) if "_" in question else f"{question} {option}"
 
 
 def _letter(number: int) -> str:

@@ -111,6 +111,10 @@ class FewShotTask(ClassifyTask):
             0, number[:, None].expand_as(both), both, "mean", include_self=False
         )
 
+    def compares_records(self) -> bool:
+        """Return that they are: texts of other labels are what partners are told from."""
+        return True
+
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return the summed cross-entropies, and how hard it is to tell partners from the texts of other labels."""
         labels, classes = batch["labels"], len(self.labels)

@@ -7,7 +7,7 @@ vectors tell meanings apart (``embed``): those of an encoder that was only pretr
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,7 +18,7 @@ from litebert.errors import DataError, UsageError
 from litebert.settings import Settings, build_settings
 from litebert.tasks.base import Answer, Passes
 from litebert.tasks.classify.task import Classification
-from litebert.tasks.embed.vectors import sentence_vectors
+from litebert.tasks.embed.vectors import sentence_windows, vectors_of
 from litebert.tasks.reading.records import Record
 from litebert.tasks.zero_shot import ZeroShotModel, ZeroShotTask
 
@@ -66,15 +66,14 @@ class LabelsTask(ZeroShotTask):
     def __init__(self) -> None:
         self._known: tuple[list[str], np.ndarray] = [], np.empty(0)
 
-    def answer(
-        self, loaded: ZeroShotModel, records: Sequence[Record], passes: Passes, options: Mapping[str, Any]
-    ) -> list[Answer]:
-        """Answer records in order.
+    def prepare(
+        self, loaded: ZeroShotModel, records: Sequence[Record], options: Mapping[str, Any]
+    ) -> Callable[[Passes], list[Answer]]:
+        """Tokenise records; return what computes their answers, in order.
 
         Args:
             loaded: With any encoder.
             records: Texts of any length.
-            passes: How to run the model.
             options: Fields of ``LabelOptions``.
 
         Raises:
@@ -94,20 +93,25 @@ class LabelsTask(ZeroShotTask):
             )
         names = list(chosen.labels)
         described = [chosen.template.replace("{}", chosen.labels[name]) for name in names]
-        of_labels = self._vectors(loaded, described, passes)
-        cosines = sentence_vectors(loaded, [record.text for record in records], passes) @ of_labels.T
-        shares = np.exp((cosines - cosines.max(axis=1, keepdims=True)) / chosen.temperature)
-        shares /= shares.sum(axis=1, keepdims=True)
-        answers: list[Answer] = []
-        for row in shares:
-            scores = tuple((names[i], float(row[i])) for i in np.argsort(-row, kind="stable"))
-            answers.append(Classification(*scores[0], scores))
+        windows = sentence_windows(loaded, [record.text for record in records])
+
+        def answers(passes: Passes) -> list[Answer]:
+            of_labels = self._vectors(loaded, described, passes)
+            vectors = vectors_of(loaded, windows, passes)
+            # One by one: the last digit of a product of all would depend on how many they are.
+            cosines = np.array([of_labels @ vector for vector in vectors]).reshape(len(windows), len(names))
+            shares = np.exp((cosines - cosines.max(axis=1, keepdims=True)) / chosen.temperature)
+            shares /= shares.sum(axis=1, keepdims=True)
+            ranked = [tuple((names[i], float(row[i])) for i in np.argsort(-row, kind="stable")) for row in shares]
+            return [Classification(*scores[0], scores) for scores in ranked]
+
         return answers
 
     def _vectors(self, loaded: ZeroShotModel, described: list[str], passes: Passes) -> np.ndarray:
         """Return those of the descriptions, computed once for a stream that asks for the same labels in window after window."""
         known, vectors = self._known
         if known != described:
-            vectors = sentence_vectors(loaded, described, Passes(passes.device, passes.tokens, passes.autocast))
+            silent = Passes(passes.device, passes.tokens, passes.autocast)
+            vectors = vectors_of(loaded, sentence_windows(loaded, described), silent)
             self._known = described, vectors
         return vectors

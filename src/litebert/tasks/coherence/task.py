@@ -9,7 +9,7 @@ Class 0 is "in order", 1 is "swapped" (checklist D4). Where a pair is too long t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar, Literal, cast
 
@@ -58,16 +58,15 @@ class CoherenceTask(ZeroShotTask):
     parts: ClassVar[tuple[str, ...]] = ("sentence_order.", POOLER)
     labels: ClassVar[tuple[str, ...]] = LABELS
 
-    def answer(
-        self, loaded: ZeroShotModel, records: Sequence[Record], passes: Passes, options: Mapping[str, Any]
-    ) -> list[Answer]:
-        """Answer records in order.
+    def prepare(
+        self, loaded: ZeroShotModel, records: Sequence[Record], options: Mapping[str, Any]
+    ) -> Callable[[Passes], list[Answer]]:
+        """Tokenise records; return what computes their answers, in order.
 
         Args:
             loaded: With a sentence-order head.
             records: Pairs, or texts of at least two sentences, which are split at the sentence boundary nearest to their middle;
                 documents for ``order`` and ``drift``.
-            passes: How to run the model.
             options: Fields of ``CoherenceOptions``.
 
         Raises:
@@ -77,35 +76,37 @@ class CoherenceTask(ZeroShotTask):
         if chosen.mode != "pair":
             spans = [_units(record) for record in records]
             if chosen.mode == "order":
-                return _orders(loaded, records, spans, passes)
-            return _drifts(loaded, records, spans, passes, chosen)
+                return lambda passes: _orders(loaded, records, spans, passes)
+            return lambda passes: _drifts(loaded, records, spans, passes, chosen)
         halves = [split_in_two(r.text, line=r.line) if r.pair is None else (r.text, r.pair) for r in records]
-        logits = order_logits(loaded, halves, passes, lines=[record.line for record in records])
-        return [_answer(scores) for scores in torch.from_numpy(logits).softmax(dim=-1).tolist()]
+        inputs = [
+            _encode(loaded.tokenizer, pair, loaded.max_length, line=record.line)
+            for pair, record in zip(halves, records, strict=True)
+        ]
+
+        def answers(passes: Passes) -> list[Answer]:
+            logits = torch.from_numpy(_logits(loaded, inputs, passes))
+            return [_answer(scores) for scores in logits.softmax(dim=-1).tolist()]
+
+        return answers
 
 
-@torch.inference_mode()
-def order_logits(
-    loaded: ZeroShotModel,
-    pairs: Sequence[tuple[str, str]],
-    passes: Passes,
-    *,
-    lines: Sequence[int | None] | None = None,
-) -> np.ndarray:
+def order_logits(loaded: ZeroShotModel, pairs: Sequence[tuple[str, str]], passes: Passes) -> np.ndarray:
     """Return what the sentence-order head says about pairs of texts, (N, 2) float32: in order, swapped.
 
     Args:
         loaded: With a sentence-order head.
         pairs: N pairs.
         passes: How to run the model.
-        lines: Where they stand in a file, for messages.
 
     Raises:
         DataError: A text is empty.
     """
-    inputs = [
-        _encode(loaded.tokenizer, pair, loaded.max_length, line=None if lines is None else lines[i]) for i, pair in enumerate(pairs)
-    ]  # fmt: skip
+    return _logits(loaded, [_encode(loaded.tokenizer, pair, loaded.max_length) for pair in pairs], passes)
+
+
+@torch.inference_mode()
+def _logits(loaded: ZeroShotModel, inputs: Sequence[tuple[list[int], list[int]]], passes: Passes) -> np.ndarray:
     model = cast(AlbertForPreTraining, loaded.model)
     found = np.zeros((len(inputs), 2), dtype=np.float32)
     done = 0

@@ -241,6 +241,10 @@ class EmbedTask(Task):
         """Return the number of records."""
         return float(batch["owner"][-1]) + 1
 
+    def compares_records(self) -> bool:
+        """Return whether other records' texts or vectors are compared with: all but pairs with a similarity."""
+        return self.learnt != "similarity"
+
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return the summed loss of what is learnt, over all sizes."""
         number = _texts_in(batch)[0] % _stride(batch)  # which text of its record

@@ -15,8 +15,10 @@ from litebert.tasks.examples import TextSettings, WindowCount, encode_records
 from litebert.tasks.reading.records import Record
 from litebert.tasks.zero_shot import ZeroShotModel, encoded
 
+Windows = tuple[tuple[list[int], list[int]], ...]
+"""Token ids and segment types of each window of a text."""
 
-@torch.inference_mode()
+
 def sentence_vectors(loaded: ZeroShotModel, texts: Sequence[str], passes: Passes) -> np.ndarray:
     """Return the vector of each text, (N, H) float32 of length 1.
 
@@ -25,10 +27,20 @@ def sentence_vectors(loaded: ZeroShotModel, texts: Sequence[str], passes: Passes
         texts: N texts; those beyond the window are read in windows, whose vectors are averaged by their tokens.
         passes: How to run the model.
     """
+    return vectors_of(loaded, sentence_windows(loaded, texts), passes)
+
+
+def sentence_windows(loaded: ZeroShotModel, texts: Sequence[str]) -> list[Windows]:
+    """Return the windows of texts, for ``vectors_of``."""
     settings = TextSettings(max_length=loaded.max_length)
-    windows = encode_records([Record(t) for t in texts], loaded.tokenizer, settings, count=WindowCount(), limit=None)
+    return encode_records([Record(t) for t in texts], loaded.tokenizer, settings, count=WindowCount(), limit=None)
+
+
+@torch.inference_mode()
+def vectors_of(loaded: ZeroShotModel, windows: Sequence[Windows], passes: Passes) -> np.ndarray:
+    """Return the vectors of texts from their windows, as ``sentence_vectors``."""
     owners = np.array([number for number, own in enumerate(windows) for _ in own])
-    sums = np.zeros((len(texts), cast(AlbertConfig, loaded.model.config).hidden_size))
+    sums = np.zeros((len(windows), cast(AlbertConfig, loaded.model.config).hidden_size))
     done = 0
     for indices, batch, states, _ in encoded(loaded, [one for own in windows for one in own], passes):
         mask = batch["attention_mask"]

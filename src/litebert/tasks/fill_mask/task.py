@@ -10,8 +10,9 @@ Legend: M masks, V vocabulary.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, ClassVar, cast
 
 import torch
@@ -90,16 +91,14 @@ class FillMaskTask(ZeroShotTask):
     model_class: ClassVar[type[Pretrained]] = AlbertForMaskedLM
     parts: ClassVar[tuple[str, ...]] = ("predictions.",)
 
-    @torch.inference_mode()
-    def answer(
-        self, loaded: ZeroShotModel, records: Sequence[Record], passes: Passes, options: Mapping[str, Any]
-    ) -> list[Answer]:
-        """Answer records in order.
+    def prepare(
+        self, loaded: ZeroShotModel, records: Sequence[Record], options: Mapping[str, Any]
+    ) -> Callable[[Passes], list[Answer]]:
+        """Tokenise records; return what computes their answers, in order.
 
         Args:
             loaded: With a masked-LM head.
             records: Texts with masks, of any length.
-            passes: How to run the model.
             options: Fields of ``FillMaskOptions``.
 
         Raises:
@@ -109,17 +108,21 @@ class FillMaskTask(ZeroShotTask):
         chosen = build_settings(FillMaskOptions, options)
         ids_of = [_encode(loaded.tokenizer, record) for record in records]
         if chosen.whole_words:
-            return [_of_masks(masks) for masks in _words_filled(loaded, ids_of, chosen, passes)]
+            return lambda passes: [_of_masks(masks) for masks in _words_filled(loaded, ids_of, chosen, passes)]
         targets = None if chosen.targets is None else target_ids(loaded.tokenizer, chosen.targets, chosen.first_piece)
         masks_of = [[at for at, token in enumerate(ids) if token == loaded.tokenizer.mask_id] for ids in ids_of]
         places = [(row, at) for row, masks in enumerate(masks_of) for at in masks]
         windows, inside = _windows(ids_of, places, loaded.max_length)
-        best = _best(loaded, windows, inside, passes, top_k=chosen.top_k, targets=targets)
-        found: list[list[Fillings]] = [[] for _ in records]
-        for (row, at), candidates in zip(places, best, strict=True):
-            single = len(masks_of[row]) == 1
-            found[row].append(_filled(loaded.tokenizer, ids_of[row], at, candidates, single=single))
-        return [_of_masks(masks) for masks in found]
+        best = partial(_best, loaded, windows, inside, top_k=chosen.top_k, targets=targets)
+
+        def answers(passes: Passes) -> list[Answer]:
+            found: list[list[Fillings]] = [[] for _ in ids_of]
+            for (row, at), candidates in zip(places, best(passes), strict=True):
+                single = len(masks_of[row]) == 1
+                found[row].append(_filled(loaded.tokenizer, ids_of[row], at, candidates, single=single))
+            return [_of_masks(masks) for masks in found]
+
+        return answers
 
 
 def _of_masks(masks: list[Fillings]) -> Fillings:
@@ -197,6 +200,7 @@ Candidates = list[tuple[int, float]]
 """Ids and probabilities, best first."""
 
 
+@torch.inference_mode()
 def _best(
     loaded: ZeroShotModel,
     inputs: Sequence[Input],

@@ -1,15 +1,16 @@
 """Texts with entities: CoNLL columns, JSON Lines with character spans or with words and tags.
 
 CoNLL files have a word a line with its tag in the last column, an empty line between sentences (CoNLL-2003, WNUT-17, and whatever is
-written like them). A JSON object has ``text`` and ``entities`` (``start``, ``end``, ``label``), or ``tokens`` and ``tags``.
+written like them). A JSON object has ``text`` and ``entities`` (``start``, ``end``, ``label``), or ``tokens`` and ``tags``. Where the
+data say what the words are, ``Record.extra`` holds their places under ``WORDS``: of a text that is to be answered, too.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,13 @@ from litebert.tasks.reading.rows import STDIN, format_of, open_table, text_lines
 CONLL = (".conll", ".bio", ".iob", ".iob2", ".bioes", ".testa", ".testb", ".train", ".dev", ".test", ".annotated")
 """Suffixes of files with a word a line; one in another format has its own."""
 
-_WORD = re.compile(r"\w+(?:[-.&/]\w+)*|'\w+|[^\w\s]")
+WORDS = "words"
+"""Key of a record's ``extra`` that holds the first and past-the-last character of each of its words."""
+
+_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
+"""Chinese, Japanese and Korean characters, each a word here: no spaces say where a name ends among them."""
+_LETTERS = rf"(?:(?![{_UNSPACED}])\w)+"
+_WORD = re.compile(rf"[{_UNSPACED}]|{_LETTERS}(?:[-.&/]{_LETTERS})*|'{_LETTERS}|[^\w\s]")
 TEXT, ENTITIES, TOKENS, TAGS = (
     ("text", "sentence"),
     ("entities", "spans", "labels"),
@@ -48,27 +55,46 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Tagged(StructuredLabel):
-    """The entities of a text, in order, not overlapping; and its words where the data say which they are."""
+    """The entities of a text, in order, not overlapping."""
 
     entities: tuple[Span, ...]
-    words: tuple[tuple[int, int], ...] | None = None
 
 
-def words_of(text: str, label: Tagged | None = None) -> list[tuple[int, int]]:
-    """Return (first, past the last character) of each word.
+def words_of(record: Record, cuts: Collection[int] = ()) -> list[tuple[int, int]]:
+    """Return (first, past the last character) of each word: those that the data say, else by rule.
 
     Args:
-        text: Any.
-        label: Gives the words, if the data did; otherwise an entity's ends are ends of words, too.
+        record: Any; its label is not looked at.
+        cuts: Characters at which a word found by rule ends or begins in any case.
     """
-    if label is not None and label.words is not None:
-        return list(label.words)
-    edges = {e for s in label.entities for e in (s.start, s.end)} if label is not None else set()
+    given = record.extra.get(WORDS)
+    if given is not None:
+        return list(given)
     found = []
-    for match in _WORD.finditer(text):
-        cuts = [match.start(), *(e for e in range(match.start() + 1, match.end()) if e in edges), match.end()]
-        found += list(pairwise(cuts))
+    for match in _WORD.finditer(record.text):
+        edges = [match.start(), *(e for e in range(match.start() + 1, match.end()) if e in cuts), match.end()]
+        found += list(pairwise(edges))
     return found
+
+
+def tagged_words(record: Record) -> list[tuple[int, int]]:
+    """Return the words of a text whose entities are known; where the data do not say the words, entities do not end inside of one."""
+    spans = record.label.entities if isinstance(record.label, Tagged) else ()
+    return words_of(record, {edge for span in spans for edge in (span.start, span.end)})
+
+
+def inside_words(records: Sequence[Record]) -> tuple[int, int, str]:
+    """Return how many of how many entities begin or end inside a word, and the first of them, which no tags of words can find."""
+    odd, count, first = 0, 0, ""
+    for record in records:
+        places = words_of(record)
+        starts, ends = {start for start, _ in places}, {end for _, end in places}
+        for span in record.label.entities if isinstance(record.label, Tagged) else ():
+            count += 1
+            if span.start not in starts or span.end not in ends:
+                odd += 1
+                first = first or record.text[span.start : span.end]
+    return odd, count, first
 
 
 def read_tagged(path: str | Path, *, format: str | None = None, labels_required: bool) -> list[Record]:
@@ -174,7 +200,7 @@ def _of_words(words: Sequence[str], tags: Sequence[str], line: int) -> Record:
         places.append((at, at + len(word)))
         at += len(word) + 1
     spans = tuple(Span(places[a][0], places[b - 1][1], kind) for a, b, kind in entities_of(tags))
-    return Record(" ".join(words), label=Tagged(spans, tuple(places)), line=line)
+    return Record(" ".join(words), label=Tagged(spans), line=line, extra={WORDS: tuple(places)})
 
 
 # --- JSON -----------------------------------------------------------------------------------------------------------------
@@ -199,7 +225,7 @@ def _record(cells: Mapping[str, Any], line: int) -> Record:
         if wrong is not None:
             raise DataError(f"{wrong!r} is no tag", hint="Such as O, B-PER or I-PER, as text; numbers have no names.")
         found = _of_words(words, tags or ["O"] * len(words), line)
-        return Record(found.text, label=found.label if tags is not None else None, id=identifier, line=line)
+        return replace(found, label=found.label if tags is not None else None, id=identifier)
     text, entities = cell(TEXT), cell(ENTITIES)
     if not isinstance(text, str):
         raise DataError("there is no text", hint='"text" and "entities", or "tokens" and "tags".')
@@ -239,4 +265,15 @@ def _span(entity: Any, text: str) -> Span:
             f"an entity lies at {start} to {end} of a text of {len(text)} characters",
             hint="Characters from 0, the end excluded.",
         )
+    said = next((entity[name] for name in ("text", "word") if isinstance(entity.get(name), str)), None)
+    if said is not None and _letters(said) != _letters(text[start:end]):
+        raise DataError(
+            f"an entity at {start} to {end} is {text[start:end]!r:.60} in the text, not {said!r:.60}",
+            hint="Places count characters, not bytes, from 0; the end is the one behind the last.",
+        )
     return Span(*trimmed_span(text, start, end), kind)
+
+
+def _letters(text: str) -> str:
+    """Return a text as far as programs agree on it: without white space and case."""
+    return "".join(text.split()).casefold()

@@ -8,6 +8,7 @@ than from a cased model.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +25,16 @@ from litebert.errors import ConfigError, DataError, UsageError, nearest
 from litebert.model.heads import IGNORED
 from litebert.tasks.base import Answer, Outputs, Score, Task
 from litebert.tasks.examples import Batch, Example, TextSettings, WindowCount, by_example
-from litebert.tasks.ner.data import Tagged, has_words, iter_tagged, read_tagged, words_of
+from litebert.tasks.ner.data import (
+    WORDS,
+    Tagged,
+    has_words,
+    inside_words,
+    iter_tagged,
+    read_tagged,
+    tagged_words,
+    words_of,
+)
 from litebert.tasks.ner.tags import bio_tags, entities_of, parsed_tag
 from litebert.tasks.reading.records import Columns, Record
 from litebert.text import AlbertTokenizer
@@ -99,11 +109,22 @@ class NerTask(Task):
 
     @classmethod
     def read(
-        cls, path: str | Path, *, columns: Columns | None,  # noqa: ARG003 - the layouts have fixed names
-        options: Mapping[str, Any], labels_required: bool, warnings: list[str],  # noqa: ARG003
+        cls, path: str | Path, *, columns: Columns | None, options: Mapping[str, Any],  # noqa: ARG003 - none of reading
+        labels_required: bool, warnings: list[str],
     ) -> list[Record]:  # fmt: skip
         """Read texts with entities."""
-        return read_tagged(path, labels_required=labels_required)
+        if columns is not None:
+            raise UsageError(
+                "--columns does not go with texts that have entities, whose layouts have fixed names",
+                hint='Call them "text" and "entities", or "tokens" and "tags"; or give a word and its tag a line.',
+            )
+        records = read_tagged(path, labels_required=labels_required)
+        odd, count, first = inside_words(records)
+        if odd:
+            warnings.append(
+                f"{Path(path).name}: {odd} of {count} entities begin or end inside a word, where none can be found (first: {first!r})"
+            )
+        return records
 
     @classmethod
     def stream(
@@ -157,24 +178,31 @@ class NerTask(Task):
         self, records: Sequence[Record], tokenizer: AlbertTokenizer, text: TextSettings, *, count: WindowCount,
         limit: int | None = None,
     ) -> list[Example]:  # fmt: skip
-        """Encode texts with all their windows, whatever ``limit`` is."""
+        """Encode texts with all their windows, whatever ``limit`` is; where their entities are is not looked at."""
+        return self._examples(records, [words_of(record) for record in records], tokenizer, text, count)
+
+    def _examples(
+        self, records: Sequence[Record], words: Sequence[Sequence[tuple[int, int]]], tokenizer: AlbertTokenizer,
+        text: TextSettings, count: WindowCount,
+    ) -> list[Example]:  # fmt: skip
         if any(record.pair is not None for record in records):
             raise DataError("ner takes one text, not two", hint="Name the column: --columns text=...")
         encoded = tokenizer.encode_batch([record.text for record in records], offsets=True)
         stride = min(text.stride, (text.max_length - 2) // 2)
         examples = []
-        for record, encoding in zip(records, encoded, strict=True):
+        for record, own, encoding in zip(records, words, encoded, strict=True):
             ids, offsets = encoding.ids[1:-1], encoding.offsets[1:-1]
             cut = [window.first for window in windows(len(ids), None, text.max_length, stride)]
             count.windowed += len(cut) > 1
             inputs = tuple(
                 ([tokenizer.cls_id, *ids[part], tokenizer.sep_id], [0] * (part.stop - part.start + 2)) for part in cut
             )
-            words = words_of(record.text, record.label if isinstance(record.label, Tagged) else None)
             best = most_central(cut, len(ids))
-            firsts = first_tokens(words, offsets)
+            firsts = first_tokens(own, offsets)
+            if WORDS not in record.extra:
+                own, firsts = of_tokens(own, firsts)  # noqa: PLW2901 - as far as the vocabulary tells them apart
             places = [None if t is None else (best[t], 1 + t - cut[best[t]].start) for t in firsts]
-            examples.append(Example(inputs, None, TextWords(record.text, words, places)))
+            examples.append(Example(inputs, None, TextWords(record.text, own, places)))
         return examples
 
     def training_examples(
@@ -182,7 +210,8 @@ class NerTask(Task):
     ) -> list[Example]:
         """Make an example of each window; a word's tag is learnt where most is seen around it."""
         found = []
-        for record, example in zip(records, self.examples(records, tokenizer, text, count=count), strict=True):
+        examples = self._examples(records, [tagged_words(record) for record in records], tokenizer, text, count)
+        for record, example in zip(records, examples, strict=True):
             tags = self._tags(record, example.detail)
             targets = [np.full(len(ids), IGNORED, dtype=np.int64) for ids, _ in example.windows]
             for tag, place in zip(tags, example.detail.places, strict=True):
@@ -193,9 +222,9 @@ class NerTask(Task):
 
     def _tags(self, record: Record, words: TextWords) -> list[int]:
         label = cast(Tagged, record.label)
-        starts = {start: i for i, (start, _) in enumerate(words.words)}
-        ends = {end: i + 1 for i, (_, end) in enumerate(words.words)}
-        spans = [(starts[s.start], ends[s.end], s.label) for s in label.entities if s.start in starts and s.end in ends]
+        starts, ends = [start for start, _ in words.words], [end for _, end in words.words]
+        places = ((bisect_right(ends, s.start), bisect_left(starts, s.end), s.label) for s in label.entities)
+        spans = [(first, last, kind) for first, last, kind in places if first < last]
         tags = bio_tags(spans, len(words.words))
         unknown = next((tag for tag in tags if tag not in self.labels), None)
         if unknown is not None:
@@ -287,7 +316,10 @@ class NerTask(Task):
             for kind in sorted(gold | predicted)
         ]
         worst.sort(key=lambda one: -one[0])
+        unknown = [f"{kind!r} ({gold[kind]})" for kind in sorted(gold) if f"B-{kind}" not in self.labels]
         evaluation = Evaluation(metrics=metrics, per_label=rows, worst=[one for _, one in worst[:_SHOWN]])
+        if unknown:
+            evaluation.notes.append(f"types of entities that the model does not know, and misses: {', '.join(unknown)}")
         return Score(metrics["f1"], evaluation)
 
 
@@ -305,6 +337,29 @@ def first_tokens(words: Sequence[tuple[int, int]], offsets: Sequence[tuple[int, 
             token += 1
         found.append(token if token < len(offsets) and offsets[token][0] < end else None)
     return found
+
+
+def of_tokens(
+    words: Sequence[tuple[int, int]], firsts: Sequence[int | None]
+) -> tuple[list[tuple[int, int]], list[int | None]]:
+    """Put neighbouring words together that begin in the same token, which has one tag to give.
+
+    Args:
+        words: In order, not overlapping.
+        firsts: From ``first_tokens``.
+
+    Returns:
+        The words that are left, and the first token of each.
+    """
+    found: list[tuple[int, int]] = []
+    tokens: list[int | None] = []
+    for word, token in zip(words, firsts, strict=True):
+        if tokens and token is not None and token == tokens[-1]:
+            found[-1] = (found[-1][0], word[1])
+            continue
+        found.append(word)
+        tokens.append(token)
+    return found, tokens
 
 
 def _figures(right: int, predicted: int, gold: int) -> dict[str, float]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from litebert.errors import UsageError
+from litebert.errors import DataError, UsageError
 from litebert.tasks.base import Task
 from litebert.tasks.classify.task import ClassifyTask
 from litebert.tasks.reading.records import Record
@@ -87,3 +87,33 @@ class OfficialData(ABC):
                 own, decision=task.decision
             )  # the model's temperature and thresholds, the benchmark's metric
         return own
+
+
+class NamedFiles(OfficialData):
+    """A benchmark each of whose splits is one file of a known name.
+
+    Attributes:
+        names: Names that the file of each split may have, the official one first.
+    """
+
+    names: Mapping[str, Sequence[str]]
+    subfolders: tuple[str, ...] = ("",)
+    """Where in the folder it may be."""
+
+    def available(self, folder: str | Path) -> list[str]:
+        """Return the splits that are in a folder."""
+        return [split for split in self.names if self._found(folder, split) is not None]
+
+    def files(self, folder: str | Path, split: str) -> list[Path]:
+        """Return the file of a split."""
+        path = self._found(folder, split)
+        if path is None:
+            raise DataError(
+                f"{folder} has no {' or '.join(self.names.get(split, (split,)))}",
+                hint="It should hold the official files; or name the file itself.", path=folder,
+            )  # fmt: skip
+        return [path]
+
+    def _found(self, folder: str | Path, split: str) -> Path | None:
+        places = (Path(folder) / home / name for home in self.subfolders for name in self.names.get(split, ()))
+        return next((place for place in places if place.is_file()), None)

@@ -144,7 +144,8 @@ WHOLE = 1_000_000
 """Rows of a held-out corpus when nothing else is said: all, within reason."""
 
 ENGINE = dict.fromkeys(
-    ("blimp", "bbc-news-summary/graph"), ("precision", "backend", "calibration", "depth", "budget_ms", "threads")
+    ("blimp", "bbc-news-summary/graph"),
+    ("precision", "backend", "calibration", "depth", "budget_ms", "threads", "compile"),
 )
 """Fields of the engine's settings that a benchmark heeds."""
 

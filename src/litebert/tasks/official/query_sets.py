@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from litebert.errors import DataError, UsageError
+from litebert.errors import UsageError
 from litebert.tasks.base import Task
-from litebert.tasks.official.files import OfficialData
+from litebert.tasks.official.files import NamedFiles
 from litebert.tasks.reading.records import Record
 from litebert.tasks.rerank.data import read_pairs
 from litebert.tasks.rerank.task import RerankTask
 
 
 @dataclass(frozen=True)
-class RerankFiles(OfficialData):
+class RerankFiles(NamedFiles):
     """A data set of queries with texts.
 
     Attributes:
         name: As on the command line.
-        names: Files that a split may be in.
+        names: As in ``NamedFiles``.
         options: Of the task.
     """
 
@@ -44,22 +44,6 @@ class RerankFiles(OfficialData):
                 f"{self.name} has queries with texts, the model answers {task.name}", hint="Use a model for rerank."
             )
         return task
-
-    def available(self, folder: str | Path) -> list[str]:
-        """Return the splits that are in a folder."""
-        return [split for split in self.names if self._found(folder, split)]
-
-    def files(self, folder: str | Path, split: str) -> list[Path]:
-        """Return the file of a split."""
-        found = self._found(folder, split)
-        if not found:
-            raise DataError(
-                f"{folder} has no {' or '.join(self.names[split])}", hint=f"Or name it with --{split}.", path=folder
-            )
-        return found[:1]
-
-    def _found(self, folder: str | Path, split: str) -> list[Path]:
-        return [path for name in self.names[split] if (path := Path(folder) / name).is_file()]
 
     def read(self, folder: str | Path, split: str, *, file: str | None = None, warnings: list[str]) -> list[Record]:
         """Read a split."""

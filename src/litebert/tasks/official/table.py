@@ -20,7 +20,7 @@ from litebert.tasks.embed.task import EmbedTask
 from litebert.tasks.ner.data import read_tagged
 from litebert.tasks.ner.task import NerTask
 from litebert.tasks.official.bbc_summaries import BbcSummaryFiles
-from litebert.tasks.official.files import OfficialData
+from litebert.tasks.official.files import NamedFiles, OfficialData
 from litebert.tasks.official.glue import GLUE, GlueTask
 from litebert.tasks.official.glue_data import available_splits, glue_files, read_glue
 from litebert.tasks.official.query_sets import QUORA, WIKIQA
@@ -127,33 +127,22 @@ class SquadFiles(OfficialData):
 
 
 @dataclass(frozen=True)
-class NerFiles(OfficialData):
+class NerFiles(NamedFiles):
     """A data set of entities with a word a line.
 
     Attributes:
         name: As on the command line.
         types: Of its entities.
-        names: File of each split.
+        names: As in ``NamedFiles``.
     """
 
     name: str
     types: tuple[str, ...]
-    names: Mapping[str, str]
+    names: Mapping[str, tuple[str, ...]]
 
     def task(self) -> Task:
         """Return the task, with the types of the data set."""
         return NerTask.from_records([], {"labels": self.types})
-
-    def available(self, folder: str | Path) -> list[str]:
-        """Return the splits that are in a folder."""
-        return [split for split in self.names if (Path(folder) / self.names[split]).is_file()]
-
-    def files(self, folder: str | Path, split: str) -> list[Path]:
-        """Return the file of a split."""
-        path = Path(folder) / self.names[split]
-        if not path.is_file():
-            raise DataError(f"{folder} has no {self.names[split]}", hint=f"Or name it with --{split}.", path=folder)
-        return [path]
 
     def read(self, folder: str | Path, split: str, *, file: str | None = None, warnings: list[str]) -> list[Record]:
         """Read a split."""
@@ -201,18 +190,19 @@ class ChoiceFiles(OfficialData):
 
 
 @dataclass(frozen=True)
-class SimilarityFiles(OfficialData):
+class SimilarityFiles(NamedFiles):
     """Pairs with a similarity: STS-B as released (``sts-train.csv`` and so on, nine columns, no header row) or SICK's one file.
 
     Attributes:
         name: As on the command line.
-        names: File of a split, without its suffix.
+        names: As in ``NamedFiles``.
         columns: Which column is what.
     """
 
     name: str
-    names: Mapping[str, str]
+    names: Mapping[str, tuple[str, ...]]
     columns: Columns
+    subfolders: tuple[str, ...] = ("", "original")
 
     @property
     def trainable(self) -> bool:  # type: ignore[override]
@@ -240,33 +230,28 @@ class SimilarityFiles(OfficialData):
             )
         return task
 
-    def available(self, folder: str | Path) -> list[str]:
-        """Return the splits that are in a folder."""
-        return [split for split in self.names if self._found(folder, split)]
-
-    def files(self, folder: str | Path, split: str) -> list[Path]:
-        """Return the file of a split."""
-        found = self._found(folder, split)
-        if not found:
-            raise DataError(f"{folder} has no {self.names.get(split, split)} file", hint="Name the official folder.")
-        return found[:1]
-
-    def _found(self, folder: str | Path, split: str) -> list[Path]:
-        names = [self.names[split] + suffix for suffix in (".csv", ".tsv", ".txt")] if split in self.names else []
-        homes = (Path(folder), Path(folder) / "original")
-        return [home / name for home in homes for name in names if (home / name).is_file()]
-
     def read(self, folder: str | Path, split: str, *, file: str | None = None, warnings: list[str]) -> list[Record]:
         """Read a split."""
         return read_similarities(file or self.files(folder, split)[0], self.columns)
 
 
+def _tabbed(stem: str) -> tuple[str, ...]:
+    return tuple(stem + suffix for suffix in (".csv", ".tsv", ".txt"))
+
+
 _CONLL = NerFiles(
-    "conll2003", ("LOC", "MISC", "ORG", "PER"), {"train": "eng.train", "dev": "eng.testa", "test": "eng.testb"}
+    "conll2003", ("LOC", "MISC", "ORG", "PER"), {"train": ("eng.train",), "dev": ("eng.testa",), "test": ("eng.testb",)}
 )
 _WNUT = NerFiles(
     "wnut17", ("corporation", "creative-work", "group", "location", "person", "product"),
-    {"train": "wnut17train.conll", "dev": "emerging.dev.conll", "test": "emerging.test.annotated"},
+    {"train": ("wnut17train.conll",), "dev": ("emerging.dev.conll",), "test": ("emerging.test.annotated",)},
+)  # fmt: skip
+_STSB = SimilarityFiles(
+    "sts/stsb", {split: _tabbed(f"sts-{split}") for split in ("train", "dev", "test")}, Columns(text=5, pair=6, label=4)
+)
+_SICK = SimilarityFiles(
+    "sts/sick", {"test": _tabbed("SICK")},
+    Columns(text="sentence_A", pair="sentence_B", label="relatedness_score", id="pair_ID"),
 )  # fmt: skip
 OFFICIAL: Mapping[str, OfficialData] = {
     **{f"glue/{name}": GlueFiles(task) for name, task in GLUE.items()},
@@ -276,14 +261,8 @@ OFFICIAL: Mapping[str, OfficialData] = {
     "wnut17": _WNUT,
     "race": ChoiceFiles("race"),
     "dream": ChoiceFiles("dream"),
-    "sts/stsb": SimilarityFiles(
-        "sts/stsb", {split: f"sts-{split}" for split in ("train", "dev", "test")}, Columns(text=5, pair=6, label=4)
-    ),
-    "sts/sick": SimilarityFiles(
-        "sts/sick",
-        {"test": "SICK"},
-        Columns(text="sentence_A", pair="sentence_B", label="relatedness_score", id="pair_ID"),
-    ),
+    "sts/stsb": _STSB,
+    "sts/sick": _SICK,
     **{name: TextFiles(name, texts) for name, texts in TEXT_SETS.items()},
     **{data.name: data for data in (WIKIQA, QUORA)},
     "bbc-news-summary": BbcSummaryFiles(),

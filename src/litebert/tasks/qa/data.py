@@ -8,15 +8,16 @@ SQuAD 1.1, 2.0 and all data sets that follow it (XQuAD). A table has one questio
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from litebert.errors import DataError, nearest
 from litebert.tasks.reading.columns import Columns
 from litebert.tasks.reading.records import Record, StructuredLabel
-from litebert.tasks.reading.rows import STDIN, open_table, text_lines
+from litebert.tasks.reading.rows import PEEK, STDIN, Table, json_document, open_table
 
 QUESTIONS = ("question", "query", "text")
 CONTEXTS = ("context", "passage", "paragraph", "document", "text_pair", "pair")
@@ -48,8 +49,7 @@ class _Report:
 
 
 def read_questions(
-    path: str | Path, *, columns: Columns | None = None, format: str | None = None, labels_required: bool,
-    warnings: list[str],
+    path: str | Path, *, columns: Columns | None = None, format: str | None = None, labels_required: bool, warnings: list[str]
 ) -> list[Record]:  # fmt: skip
     """Read questions.
 
@@ -72,16 +72,41 @@ def read_questions(
     source = _official(path) or _rows(path, columns, format, labels_required=labels_required)
     for number, raw in enumerate(source, start=1):
         record = _record(raw, number, path, report, labels_required=labels_required)
-        if record.id is not None and seen.setdefault(record.id, number) != number:
-            raise DataError(
-                f"the id {record.id!r} of question {number} is that of question {seen[record.id]}, too",
-                hint="Ids name questions; leave the column out if they do not.", path=path, line=record.line,
-            )  # fmt: skip
+        _check_id(record, number, seen, path)
         records.append(record)
     if not records:
-        raise DataError(f"{path} has no question", hint="Expected SQuAD's JSON or a table of questions.", path=path)
+        raise _none(path)
     _tell(report, len(records), path, warnings)
     return records
+
+
+def iter_questions(path: str | Path, *, columns: Columns | None = None, format: str | None = None) -> Iterator[Record]:
+    """Yield questions to be answered one by one, whatever answers they have; arguments and errors as in ``read_questions``.
+
+    A table is read row by row, and which ids it had is not remembered; an official file is one object, and parsed whole.
+    """
+    seen: dict[Any, int] | None = {} if (official := _official(path)) is not None else None
+    source = official if official is not None else _rows(path, columns, format, labels_required=False)
+    number = 0
+    for number, raw in enumerate(source, start=1):
+        record = _record(replace(raw, answers=None, impossible=False), number, path, _Report(), labels_required=False)
+        if seen is not None:
+            _check_id(record, number, seen, path)
+        yield record
+    if not number:
+        raise _none(path)
+
+
+def _none(path: str | Path) -> DataError:
+    return DataError(f"{path} has no question", hint="Expected SQuAD's JSON or a table of questions.", path=path)
+
+
+def _check_id(record: Record, number: int, seen: dict[Any, int], path: str | Path) -> None:
+    if record.id is not None and seen.setdefault(record.id, number) != number:
+        raise DataError(
+            f"the id {record.id!r} of question {number} is that of question {seen[record.id]}, too",
+            hint="Ids name questions; leave the column out if they do not.", path=path, line=record.line,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -131,17 +156,22 @@ def _pairs(answers: Any, where: str, path: str | Path, line: int | None) -> list
     if isinstance(answers, Mapping):
         texts, starts = answers.get("text"), answers.get("answer_start")
         if isinstance(texts, str):
-            texts, starts = [texts], [starts]
-        answers = [
-            {"text": t, "answer_start": s}
-            for t, s in zip(texts or [], starts or [None] * len(texts or []), strict=False)
-        ]
+            texts, starts = [texts], starts if isinstance(starts, list) else [starts]
+        texts = texts or []
+        starts = starts or [None] * len(texts)
+        if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
+            raise DataError(
+                f"{where} does not have one answer_start for each text", hint='{"text": ["..."], "answer_start": [12]}',
+                path=path, line=line,
+            )  # fmt: skip
+        answers = [{"text": t, "answer_start": s} for t, s in zip(texts, starts, strict=True)]
     items = [{"text": answers}] if isinstance(answers, str) else answers
     if not isinstance(items, list | tuple):
         raise DataError(f"the answers of {where} are a {type(answers).__name__}", hint="A list.", path=path, line=line)
     found: list[tuple[str, int | None]] = []
     for item in items:
-        text, start = (item, None) if isinstance(item, str) else (item.get("text"), item.get("answer_start"))
+        given = item if isinstance(item, Mapping) else {"text": item}
+        text, start = given.get("text"), _whole(given.get("answer_start"))
         if not isinstance(text, str) or not (start is None or isinstance(start, int)):
             raise DataError(
                 f"an answer of {where} is {item!r:.80}",
@@ -154,8 +184,13 @@ def _pairs(answers: Any, where: str, path: str | Path, line: int | None) -> list
     return found
 
 
+def _whole(value: Any) -> Any:
+    """Return 12 for 12.0, as tables of numbers with gaps have it; anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def located(context: str, text: str, start: int | None) -> int | None:
-    """Return where an answer stands: as said, else its occurrence nearest to that; None if it does not occur.
+    """Return where an answer stands: as said, else its occurrence nearest to that, whole words first; None if it does not occur.
 
     Args:
         context: The passage.
@@ -163,14 +198,21 @@ def located(context: str, text: str, start: int | None) -> int | None:
         start: Its first character as the data say; None if they do not.
     """
     said = 0 if start is None else start
-    if said >= 0 and context.startswith(text, said):
+    if start is not None and said >= 0 and context.startswith(text, said):
         return said
     places = []
     at = context.find(text)
     while at >= 0:
         places.append(at)
         at = context.find(text, at + 1)
-    return min(places, key=lambda place: abs(place - said), default=None)
+    return min(places, key=lambda at: (_cuts_words(context, at, at + len(text)), abs(at - said)), default=None)
+
+
+def _cuts_words(context: str, start: int, end: int) -> bool:
+    """Return whether a part of a text begins or ends between two letters or digits."""
+    return any(
+        0 < edge < len(context) and context[edge - 1].isalnum() and context[edge].isalnum() for edge in (start, end)
+    )
 
 
 def _tell(report: _Report, count: int, path: str | Path, warnings: list[str]) -> None:
@@ -195,16 +237,7 @@ def _tell(report: _Report, count: int, path: str | Path, warnings: list[str]) ->
 
 def _official(path: str | Path) -> Iterator[_Raw] | None:
     """Return the questions of an official file; None if it is no JSON of that layout."""
-    stem = str(path).lower()
-    for suffix in (".gz", ".xz", ".bz2", ".zst", ".zip"):
-        stem = stem.removesuffix(suffix)
-    if str(path) == STDIN or not stem.endswith(".json"):
-        return None
-    text = "\n".join(line for _, line in text_lines(path))
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError):
-        return None  # perhaps JSON Lines; the table reader says what is wrong
+    data = json_document(path)
     return _paragraphs(data["data"], path) if isinstance(data, dict) and isinstance(data.get("data"), list) else None
 
 
@@ -225,17 +258,47 @@ def _paragraphs(articles: Sequence[Any], path: str | Path) -> Iterator[_Raw]:
         ) from error
 
 
+@dataclass(frozen=True)
+class _Places:
+    """Names of a table's columns; None for one that is not there."""
+
+    question: str | None
+    context: str | None
+    answers: str | None
+    start: str | None
+    id: str | None
+
+
 def _rows(path: str | Path, columns: Columns | None, format: str | None, *, labels_required: bool) -> Iterator[_Raw]:
     given = columns or Columns()
     named = given.keys()
     by_position = any(isinstance(key, int) for key in named)
-    table = open_table(path, format=format, header=not by_position, columned=bool(named))
+    peek = 1 if str(path) == STDIN else PEEK  # who writes one question may be waiting for its answer
+    table = open_table(path, format=format, header=not by_position, columned=bool(named), peek=peek)
     there = table.names or [str(position) for position in range(table.width if by_position else 0)]
     if len(there) < 2:
         raise DataError(
             f"{table.name} has one column, and a question needs a context",
             hint='Give JSON Lines: {"question": ..., "context": ...}, or CSV with those columns.', path=table.name,
         )  # fmt: skip
+    yield from _cells(table, there, _places(there, given, path, labels_required=labels_required))
+
+
+def _cells(table: Table, there: list[str], places: _Places) -> Iterator[_Raw]:
+    known = set(there)
+    for line, row in table.rows:
+        if isinstance(row, Mapping) and not known.issuperset(row):  # what is optional may come later
+            known.update(row)
+            more = _places(list(row), Columns(), table.name, labels_required=False, needed=False)
+            places = replace(places, **{name: one for name, one in vars(more).items() if vars(places)[name] is None})
+        cell = row if isinstance(row, Mapping) else dict(zip(there, row, strict=True))
+        value = _answers(cell.get(str(places.answers)), cell.get(places.start) if places.start else None)
+        yield _Raw(cell.get(str(places.question)), cell.get(str(places.context)), value, cell.get(str(places.id)), line)
+
+
+def _places(
+    there: Sequence[str], given: Columns, path: str | Path, *, labels_required: bool, needed: bool = True
+) -> _Places:
     names = {name.strip().lower(): name for name in reversed(there)}
 
     def column(wanted: Any, candidates: Sequence[str], what: str, *, needed: bool) -> str | None:
@@ -249,30 +312,36 @@ def _rows(path: str | Path, columns: Columns | None, format: str | None, *, labe
             )  # fmt: skip
         return found
 
-    question = column(given.text, QUESTIONS, "the question", needed=True)
-    context = column(given.pair, CONTEXTS, "the context", needed=True)
-    answers = column(given.label, ANSWERS, "the answers", needed=labels_required)
-    start = column(None, STARTS, "the first character", needed=False)
-    identifier = column(given.id, IDS, "the id", needed=False)
-
-    def cells() -> Iterator[_Raw]:
-        for line, row in table.rows:
-            cell = row if isinstance(row, Mapping) else dict(zip(there, row, strict=True))
-            value = _answers(cell.get(str(answers)), cell.get(str(start)) if start else None)
-            yield _Raw(cell.get(str(question)), cell.get(str(context)), value, cell.get(str(identifier)), line)
-
-    return cells()
+    return _Places(
+        question=column(given.text, QUESTIONS, "the question", needed=needed),
+        context=column(given.pair, CONTEXTS, "the context", needed=needed),
+        answers=column(given.label, ANSWERS, "the answers", needed=labels_required),
+        start=column(None, STARTS, "the first character", needed=False),
+        id=column(given.id, IDS, "the id", needed=False),
+    )
 
 
 def _answers(value: Any, start: Any) -> Any:
     """Return a cell's answers: a list or an object that a table without types holds as text, else one text."""
     if isinstance(value, str) and value.strip().startswith(("{", "[")):
         try:
-            return json.loads(value)
+            found = json.loads(value)
         except ValueError:
-            pass
+            found = None
+        items = found if isinstance(found, list) else [found]
+        if all(isinstance(item, str) or (isinstance(item, Mapping) and "text" in item) for item in items):
+            return found  # else it only looks like JSON, as the answer [12] does
     if isinstance(value, str):
-        if not value.strip():
-            return []
-        return [{"text": value, "answer_start": int(start) if str(start or "").strip().isdigit() else None}]
+        return [{"text": value, "answer_start": _place(start)}] if value.strip() else []
     return value
+
+
+def _place(cell: Any) -> Any:
+    """Return the number a cell holds; None for an empty one, anything else as it is, to be refused."""
+    if cell is None or (isinstance(cell, str) and not cell.strip()):
+        return None
+    try:
+        number = float(cell)
+    except (TypeError, ValueError):
+        return cell
+    return _whole(number) if math.isfinite(number) else None  # how tables of numbers write "missing"

@@ -28,7 +28,7 @@ from litebert.errors import ConfigError, DataError, UsageError, nearest
 from litebert.model.conditional_span import BEAMS, span_loss
 from litebert.tasks.base import Answer, Outputs, Score, Task
 from litebert.tasks.examples import Batch, Example, TextSettings, WindowCount, by_example
-from litebert.tasks.qa.data import Gold, read_questions
+from litebert.tasks.qa.data import Gold, iter_questions, read_questions
 from litebert.tasks.qa.metrics import best_threshold, scored
 from litebert.tasks.qa.windows import Passage, Span, best_conditional_spans, best_spans, encode_questions, with_targets
 from litebert.tasks.reading.records import Columns, Record
@@ -105,10 +105,11 @@ class QaTask(Task):
 
     @classmethod
     def stream(
-        cls, path: str | Path, *, columns: Columns | None, format: str | None, warnings: list[str]
-    ) -> Iterator[Record]:
-        """Read questions, of any layout."""
-        return iter(read_questions(path, columns=columns, format=format, labels_required=False, warnings=warnings))
+        cls, path: str | Path, *, columns: Columns | None, format: str | None,
+        warnings: list[str],  # noqa: ARG003 - of answers only, which are not looked at
+    ) -> Iterator[Record]:  # fmt: skip
+        """Read questions one by one, of any layout; whatever answers they have."""
+        return iter_questions(path, columns=columns, format=format)
 
     @classmethod
     def source(cls, record: Record) -> Hashable | None:
@@ -218,6 +219,14 @@ class QaTask(Task):
         return float(sum(parts))
 
     # --- Answers and scores -------------------------------------------------------------------------------------------
+
+    def check_held_out(self, records: Sequence[Record]) -> None:
+        """Refuse questions of which no right answer is known."""
+        if not _labelled(records):
+            raise DataError(
+                "no held-out question has an answer that is in its context, so nothing can be scored",
+                hint="Name a file with such questions: --dev FILE",
+            )
 
     def _best(self, outputs: Outputs, examples: Sequence[Example]) -> list[Decoded]:
         found = []

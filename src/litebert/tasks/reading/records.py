@@ -16,7 +16,7 @@ from typing import Any
 
 from litebert.errors import DataError, LitebertError, UsageError, nearest
 from litebert.tasks.reading.columns import Columns, Key, ReadOptions, choose_columns, column_name, parse_columns
-from litebert.tasks.reading.rows import FORMATS, STDIN, Row, Table, content_hash, open_table
+from litebert.tasks.reading.rows import FORMATS, PEEK, STDIN, Row, Table, content_hash, open_table
 
 __all__ = [
     "FORMATS",
@@ -184,12 +184,12 @@ def _records(
     header = options.header
     if header is None:
         header = not given or any(isinstance(key, str) for key in given)
-    table = open_table(path, format=format, header=header, columned=bool(given))
-    places = choose_columns(table, columns, options) if table.width else Columns()
+    waiting = str(path) == STDIN and options.ignore_labels  # perhaps for the answer to the first object
+    table = open_table(path, format=format, header=header, columned=bool(given), peek=1 if waiting else PEEK)
     empty: list[int] = []
     replaced: list[int] = []
     count = 0
-    for line, row in table.rows:
+    for line, row, places in _placed(table, columns, options, growing=waiting):
         try:
             record = _record(table, row, line, places, options)
         except LitebertError as error:
@@ -207,6 +207,22 @@ def _records(
     if not count:
         skipped = f"; {len(empty)} rows have no text" if empty else ""
         raise DataError(f"{table.name} has no usable rows{skipped}", hint="Check the text column.", path=table.name)
+
+
+def _placed(
+    table: Table, columns: Columns, options: ReadOptions, *, growing: bool
+) -> Iterator[tuple[int, Row, Columns]]:
+    """Yield rows with the places of what is in them; ``growing``: a second text and an id may be keys of later objects only."""
+    places = choose_columns(table, columns, options) if table.width else Columns()
+    names = dict.fromkeys(table.names or ())
+    for line, row in table.rows:
+        if growing and isinstance(row, Mapping) and not names.keys() >= row.keys():
+            names.update(dict.fromkeys(row))
+            more = choose_columns(replace(table, names=list(names), width=len(names)), columns, options)
+            if places.pair is None and more.text == places.text:
+                places = replace(places, pair=more.pair)
+            places = replace(places, id=more.id if places.id is None else places.id)
+        yield line, row, places
 
 
 def _warn(warnings: list[str], name: str, lines: list[int], what: str) -> None:

@@ -46,7 +46,8 @@ _SIGNATURES = {
     b"PK\x03\x04": "a zip archive or a spreadsheet (unpack it, or export it as CSV)",
     b"PAR1": "a Parquet file (name it .parquet)",
 }
-_PEEK = 64  # objects looked at to learn the column names; optional keys may be absent from the first
+PEEK = 64
+"""Objects looked at to learn the column names; optional keys may be absent from the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,7 @@ def format_of(path: str | Path) -> str | None:
     return _SUFFIXES[suffix]
 
 
-def open_table(path: str | Path, *, format: str | None, header: bool, columned: bool) -> Table:
+def open_table(path: str | Path, *, format: str | None, header: bool, columned: bool, peek: int = PEEK) -> Table:
     """Open a file as rows, lazily.
 
     Args:
@@ -203,9 +204,10 @@ def open_table(path: str | Path, *, format: str | None, header: bool, columned: 
         format: One of ``FORMATS``; None takes it from the suffix, or from the first character of standard input.
         header: CSV and TSV only: the first row holds names.
         columned: Plain lines without a stated format are split at tabs.
+        peek: Objects that are read at once to learn their keys.
 
     Returns:
-        The rows, with the column names where there are any.
+        The rows, with the column names where there are any; an error among the objects that were looked at comes in its turn.
 
     Raises:
         DataError: Missing, empty, damaged.
@@ -216,7 +218,7 @@ def open_table(path: str | Path, *, format: str | None, header: bool, columned: 
         format = format_of(path)
         format = "tsv" if format == "lines" and columned else format
     if format == "parquet":
-        return _keyed(_parquet_rows(path), name)
+        return _keyed(_parquet_rows(path), name, peek)
     lines: Iterator[tuple[int, str]] = text_lines(path)
     first = next(lines, None)
     if first is None:
@@ -227,7 +229,7 @@ def open_table(path: str | Path, *, format: str | None, header: bool, columned: 
     if format == "lines":
         return Table(name, ["text"], 1, False, ((n, [line]) for n, line in _no_nul(lines, name)))
     if format in ("json", "jsonl"):
-        return _keyed(_json_rows(lines, name) if format == "json" else _jsonl_rows(lines, name), name)
+        return _keyed(_json_rows(lines, name) if format == "json" else _jsonl_rows(lines, name), name, peek)
     rows = _csv_rows(lines, name, _delimiter(first[1], header)) if format == "csv" else _tsv_rows(lines, name)
     return _headed(rows, name, header)
 
@@ -306,13 +308,53 @@ def _jsonl_rows(lines: Iterable[tuple[int, str]], name: str) -> Iterator[tuple[i
             yield number, _parsed(line, name, number)
 
 
-def _json_rows(lines: Iterable[tuple[int, str]], name: str) -> Iterator[tuple[int, Any]]:
-    text = "\n".join(line for _, line in lines)
-    first = text.lstrip().split("\n", 1)[0].strip()
-    if first.startswith("{") and first.endswith("}") and first != text.strip():
-        # JSON Lines under the name .json, as many published data sets are.
-        yield from _jsonl_rows(enumerate(text.split("\n"), start=1), name)
+def json_document(path: str | Path) -> Any | None:
+    """Return what a file named ``.json`` holds in one piece; None for anything else.
+
+    Args:
+        path: A file, packed or not. JSON Lines under that name are not read any further; of what is no JSON ``open_table`` says why.
+
+    Raises:
+        DataError: Missing, damaged or not UTF-8.
+    """
+    plain = str(path).lower()
+    for packed in _PACKED:
+        plain = plain.removesuffix(packed)
+    if str(path) == STDIN or not plain.endswith(".json"):
+        return None
+    lines = text_lines(path)
+    head, several = _json_head(lines)
+    if several:
+        return None
+    try:
+        return json.loads("\n".join(line for _, line in itertools.chain(head, lines)))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _json_head(lines: Iterator[tuple[int, str]]) -> tuple[list[tuple[int, str]], bool]:
+    """Read the first lines; return them, and whether they are JSON Lines, as many published data sets are under the name .json."""
+    head: list[tuple[int, str]] = []
+    first = _up_to_text(lines, head)
+    several = first.startswith("{") and first.endswith("}") and bool(_up_to_text(lines, head))
+    return head, several
+
+
+def _up_to_text(lines: Iterator[tuple[int, str]], head: list[tuple[int, str]]) -> str:
+    for number, line in lines:
+        head.append((number, line))
+        if line.strip():
+            return line.strip()
+    return ""
+
+
+def _json_rows(lines: Iterator[tuple[int, str]], name: str) -> Iterator[tuple[int, Any]]:
+    head, several = _json_head(lines)
+    lines = itertools.chain(head, lines)
+    if several:
+        yield from _jsonl_rows(lines, name)
         return
+    text = "\n".join(line for _, line in lines)
     data = _parsed(text, name, None)
     if not isinstance(data, list):
         keys = f" with the keys {', '.join(map(repr, list(data)[:8]))}" if isinstance(data, dict) else ""
@@ -355,14 +397,29 @@ def _parquet_rows(path: str | Path) -> Iterator[tuple[int, Any]]:
         raise DataError(f"{path} is not a readable Parquet file: {error}", hint="Get it again.", path=path) from error
 
 
-def _keyed(rows: Iterator[tuple[int, Any]], name: str) -> Table:
+def _keyed(rows: Iterator[tuple[int, Any]], name: str, peek: int) -> Table:
     checked = _objects(rows, name)
-    head = list(itertools.islice(checked, _PEEK))
+    head: list[tuple[int, Mapping[str, Any]]] = []
+    broken: DataError | None = None
+    try:
+        for one in itertools.islice(checked, peek):
+            head.append(one)
+    except DataError as error:
+        if not head:
+            raise
+        broken = error
     names = list(dict.fromkeys(key for _, row in head for key in row))
-    return Table(name, names, len(names), True, itertools.chain(head, checked))
+    return Table(name, names, len(names), True, itertools.chain(head, _unless(broken, checked)))
 
 
-def _objects(rows: Iterable[tuple[int, Any]], name: str) -> Iterator[tuple[int, Row]]:
+def _unless(broken: DataError | None, rest: Iterator[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
+    """Yield the rest, or raise what it broke off with when it was looked at: what came before it is yielded by then."""
+    if broken is not None:
+        raise broken
+    yield from rest
+
+
+def _objects(rows: Iterable[tuple[int, Any]], name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     for number, row in rows:
         if not isinstance(row, dict):
             raise DataError(

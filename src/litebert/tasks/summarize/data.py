@@ -180,7 +180,7 @@ def stream_documents(
     given = columns or Columns()
     keys = given.keys()
     named = not keys or any(isinstance(key, str) for key in keys)
-    table = open_table(path, format=format, header=named, columned=bool(keys))
+    table = open_table(path, format=format, header=named, columned=bool(keys), peek=0)  # each object has its own keys
     found = False
     for line, row in table.rows:
         try:

@@ -9,7 +9,7 @@ sentences that resemble it (topic-sensitive LexRank, Otterbacher et al. 2009). `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -20,7 +20,7 @@ from litebert.checkpoint.pretrained import AlbertForSentenceEmbedding, Pretraine
 from litebert.errors import DataError
 from litebert.settings import build_settings
 from litebert.tasks.base import Answer, Passes
-from litebert.tasks.embed.vectors import sentence_vectors
+from litebert.tasks.embed.vectors import sentence_windows, vectors_of
 from litebert.tasks.reading.documents import spans_of
 from litebert.tasks.reading.records import Columns, Record
 from litebert.tasks.summarize.choice import Budget, summarization
@@ -67,15 +67,14 @@ class GraphSummarizeTask(ZeroShotTask):
         """Read documents; summaries are not looked at."""
         return stream_documents(path, columns=columns, format=format, labelled=False)
 
-    def answer(
-        self, loaded: ZeroShotModel, records: Sequence[Record], passes: Passes, options: Mapping[str, Any]
-    ) -> list[Answer]:
-        """Answer records in order.
+    def prepare(
+        self, loaded: ZeroShotModel, records: Sequence[Record], options: Mapping[str, Any]
+    ) -> Callable[[Passes], list[Answer]]:
+        """Tokenise records; return what computes their answers, in order.
 
         Args:
             loaded: With any encoder.
             records: Documents of any length.
-            passes: How to run the model.
             options: Fields of ``GraphOptions``.
 
         Raises:
@@ -86,18 +85,23 @@ class GraphSummarizeTask(ZeroShotTask):
         texts = [record.text[a:b] for record, own in zip(records, spans, strict=True) for a, b in own]
         asked = chosen.method == "graph" and bool(texts)
         query = (chosen.query or "").strip()
-        vectors = sentence_vectors(loaded, [*texts, query] if query else texts, passes) if asked else None
-        answers: list[Answer] = []
-        at = 0
-        for record, own in zip(records, spans, strict=True):
-            part = slice(at, at + len(own))
-            at = part.stop
-            mine = None if vectors is None else vectors[part]
-            wanted = None if vectors is None or not query else vectors[-1]
-            scores, likeness = ranked(texts[part], chosen, vectors=mine, query=wanted)
-            answers.append(
-                summarization(record.text, own, scores, chosen, likeness=likeness, diversity=chosen.diversity)
-            )
+        windows = sentence_windows(loaded, [*texts, query] if query else texts) if asked else None
+
+        def answers(passes: Passes) -> list[Answer]:
+            vectors = None if windows is None else vectors_of(loaded, windows, passes)
+            found: list[Answer] = []
+            at = 0
+            for record, own in zip(records, spans, strict=True):
+                part = slice(at, at + len(own))
+                at = part.stop
+                mine = None if vectors is None else vectors[part]
+                wanted = None if vectors is None or not query else vectors[-1]
+                scores, likeness = ranked(texts[part], chosen, vectors=mine, query=wanted)
+                found.append(
+                    summarization(record.text, own, scores, chosen, likeness=likeness, diversity=chosen.diversity)
+                )
+            return found
+
         return answers
 
 

@@ -1,0 +1,59 @@
+"""The rows of the table of all tasks: which benchmark, from which folder, by which recipe (``tasks.py`` runs them)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """A benchmark and how it is run.
+
+    Attributes:
+        name: As in the table.
+        benchmark: As on the command line.
+        folder: Of the data.
+        recipe: Name of a shipped recipe.
+        flags: Further arguments of ``litebert finetune``.
+        split: The figures are of; None for the one that is chosen by.
+        limit: Training records when nothing else is said: what two cores read in half an hour or so.
+    """
+
+    name: str
+    benchmark: str
+    folder: str
+    recipe: str = "glue-small/base"
+    flags: tuple[str, ...] = ("--learning-rate", "2e-4")
+    split: str | None = "test"
+    limit: int | None = None
+
+    def arguments(self) -> tuple[str, ...]:
+        """Return what a user would write after the benchmark's name."""
+        return ("--recipe", self.recipe, *self.flags)
+
+
+_RATE = ("--learning-rate", "2e-4")
+_LONG = (*_RATE, "--max-length", "256", "--set", "text.long_text=truncate", "--batch-size", "16")
+FINETUNED = (
+    Row("banking77", "banking77", "banking77", flags=("--learning-rate", "5e-4", "--epochs", "8")),
+    Row("sms-spam", "sms-spam", "sms-spam", flags=(*_RATE, "--epochs", "3")),
+    Row("davidson-hate", "davidson-hate", "davidson-hate", flags=(*_RATE, "--epochs", "3")),
+    Row("moderation", "davidson-hate/votes", "davidson-hate", "moderation-small", flags=_RATE),
+    Row("conll2003", "conll2003", "conll2003", flags=(*_RATE, "--epochs", "4")),
+    Row("wnut17", "wnut17", "wnut17", flags=(*_RATE, "--epochs", "8")),
+    Row("squad/v1", "squad/v1", "squad-v1.1", "squad-small/v1", split=None),
+    Row("squad/v2", "squad/v2", "squad-v2.0", "squad-small/v2", split=None),
+    Row("race", "race", "race", flags=(*_LONG, "--epochs", "2"), limit=4000),
+    Row("dream", "dream", "dream", flags=(*_LONG, "--epochs", "3")),
+    Row("wikiqa", "wikiqa", "wikiqa", "rerank-small"),
+    Row("bbc-news-summary", "bbc-news-summary", "bbc-news-summary", "summarize-small"),
+)
+EMBEDDED = (
+    Row("sts-b-vectors", "sts/stsb", "glue-stsb/original", recipe="", flags=()),
+    Row("sick-r-vectors", "sts/sick", "sick", recipe="", flags=()),
+)
+FEW_SHOT = Row("few-shot", "banking77", "banking77", "few-shot", flags=())
+ZERO_SHOT = Row("zero-shot", "banking77", "banking77", recipe="", flags=())
+"""On the vectors of the embedding model: a few examples of each label, and none."""
+GLUE = ("sst2", "mrpc", "stsb", "rte", "cola")
+NAMES = (*GLUE, *(row.name for row in (*FINETUNED, FEW_SHOT, ZERO_SHOT, *EMBEDDED)))
