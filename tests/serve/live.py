@@ -13,7 +13,7 @@ import uvicorn
 
 from litebert.serve.app import make_app
 from litebert.serve.models import Models
-from litebert.serve.server import PatientProtocol, uvicorn_config
+from litebert.serve.server import PatientProtocol, listening, uvicorn_config
 from litebert.serve.settings import ServeSettings
 from litebert.tasks.embed.task import Embedding
 from litebert.text import AlbertTokenizer
@@ -160,9 +160,7 @@ def live(*models, **settings):
     """Serve models on a free port."""
     chosen = ServeSettings(**{**PATIENT, "drain_delay": 0.0, **settings})
     app = make_app(chosen, Models(models))
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
-    sock.listen(256)
+    sock = listening(chosen.model_copy(update={"port": 0}))
     server, loops = uvicorn.Server(uvicorn_config(chosen, app)), []
 
     async def serve():

@@ -72,7 +72,7 @@ def test_putting_sentences_in_order_waits_for_as_long_as_it_takes(served, client
     """What is behind it is told so: the pairs count, not the text."""
     engine, seen = served.state.engine, []
     put = engine.worker.put
-    engine.worker.put = lambda request: (seen.append(request.waiting_tokens), put(request))
+    engine.worker.put = lambda request, **more: (seen.append(request.waiting_tokens), put(request, **more))
     try:
         for mode in ("pair", "order"):
             body = {"text": "It rained. The street was wet. Nobody slept. It was cold.", "mode": mode}

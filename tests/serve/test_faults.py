@@ -175,6 +175,16 @@ def test_what_is_longer_than_a_batch_is_computed_alone(echo):
     assert [texts[1]] in echo.batches and ["a b", "c d", "e f"] in echo.batches
 
 
+def test_an_answer_is_sent_at_once(server):
+    """Head and body are sent apart; with Nagle's algorithm the body waits for the head to be acknowledged, 40 milliseconds."""
+    sock = server.connect(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n")
+    assert sock.recv(15) == b"HTTP/1.1 200 OK"
+    for connection in server.server.server_state.connections:
+        ours = connection.transport.get_extra_info("socket")
+        assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    sock.close()
+
+
 def test_one_text_does_not_wait_for_a_thousand(echo):
     with live(echo, max_batch_tokens=300) as server:
         first = blocked(server)

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 
 from litebert.errors import DataError, UsageError
 from litebert.serve.app import make_app
+from litebert.serve.guard import AT_ONCE
 from litebert.serve.keys import Keys, check_open
 from litebert.serve.models import Models
 from litebert.serve.settings import ServeSettings
@@ -180,6 +181,33 @@ def test_overload_says_when_to_come_back():
         answer = c.post("/embed", json=HELLO)
     assert answer.status_code == 429 and answer.json()["error"] == "Model is overloaded"
     assert answer.headers["retry-after"] == "2" and answer.headers["retry-after-ms"] == "1250"
+
+
+def test_in_a_rush_only_what_would_wait_is_refused_and_before_it_is_read():
+    app = make_app(ServeSettings(log="off", max_queue_ms=100), Models([Echo()]))
+    with TestClient(app) as c:
+        worker = app.state.engine.worker
+        worker.expected_wait = lambda tokens: 1.35
+        assert c.post("/embed", content=b"{").status_code == 429, "what is wrong with it is not looked for"
+        assert c.post("/v2/models/echo/infer", json={}).status_code == 429
+        large = c.post("/embed", content=b" " * (AT_ONCE + 1))
+        assert large.status_code == 429 and large.headers["connection"] == "close", "the rest is not waited for"
+        assert c.post("/tokenize", json=HELLO).status_code == 200
+        assert c.post("/no/such/path", json=HELLO).status_code == 404 and c.get("/embed").status_code == 405
+        assert c.get("/info").status_code == 200
+        figures = c.get("/metrics").text
+    assert 'litebert_requests_total{code="429",model="",route="/v2/models/{name}/infer"} 1.0' in figures
+    assert 'litebert_rejected_total{reason="overloaded"} 3.0' in figures
+
+
+def test_nothing_is_kept_free_for_who_has_ended():
+    echo = Echo()
+    app = make_app(ServeSettings(log="off"), Models([echo]))
+    with TestClient(app) as c:
+        worker = app.state.engine.worker
+        assert c.post("/embed", json=HELLO).status_code == 200 and worker.coming == 0
+        assert c.post("/embed", content=b"{").status_code == 422 and worker.coming == 0
+        assert c.post("/embed", json={"inputs": ["boom"]}).status_code == 500 and worker.coming == 0
 
 
 def test_a_client_may_be_less_patient_than_the_server():

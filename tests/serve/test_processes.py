@@ -65,7 +65,7 @@ def check_figures(address):
         for turn in range(12):
             texts = [f"text {number} {turn} {place} of a few words" for place in range(1 + 7 * (turn % 3))]
             kind = (number + turn) % 6
-            path = "/no/path" if kind == 3 else "/embed"
+            path = {3: "/no/path", 4: "/tokenize"}.get(kind, "/embed")
             body = {"inputs": [] if kind == 4 else texts}
             status = ask(address, path, body, "wrong" if kind == 5 else "first")[0]
             with lock:
@@ -92,7 +92,7 @@ def check_figures(address):
     assert set(late) <= {("/embed", "200"), ("/embed", "429")}, "some were answered quicker than they left"
     assert sum(late.values()) + gone == left
     assert counted["/embed", "200"]
-    assert counted["/embed", "401"] == counted["other", "404"] == counted["/embed", "400"] == 12
+    assert counted["/embed", "401"] == counted["other", "404"] == counted["/tokenize", "400"] == 12
     figures = figures_of(get(address, "/metrics")[1])
     answered = figures[f'litebert_inputs_total{{model="{EMBED}",task="embed"}}']
     assert answered == items[0] + 2 * late.get(("/embed", "200"), 0)

@@ -66,13 +66,41 @@ def test_requests_of_different_lanes_take_turns():
 
 
 def test_texts_of_similar_length_share_a_batch_and_room_is_used():
-    line = WaitingLine(110)
-    line.put(request([50, 9, 52]))
-    line.put(request([10, 2]))
+    line = WaitingLine(150)
+    line.put(request([50, 9, 52], lane(padded=True)))
+    line.put(request([10, 42], lane(padded=True)))
     first, second = drained(line)
-    assert sorted(r.tokens[i] for r, i in first.items) == [2, 50, 52]
-    assert sorted(r.tokens[i] for r, i in second.items) == [9, 10]
-    assert bucket(50) == bucket(52) != bucket(10)
+    assert sorted(r.tokens[i] for r, i in first.items) == [50, 52]
+    assert sorted(r.tokens[i] for r, i in second.items) == [9, 10, 42]
+    assert bucket(50) == bucket(52) != bucket(42)
+
+
+def test_without_padding_who_came_first_is_next():
+    """Else what is long is passed over for what came later and still fits: it waited twice the bound."""
+    line = WaitingLine(100)
+    came = [request([tokens]) for tokens in (40, 45, 90, 5, 5, 90)]
+    for one in came:
+        line.put(one)
+    assert [[r.tokens[i] for r, i in batch.items] for batch in drained(line)] == [[40, 45], [90, 5, 5], [90]]
+
+
+def test_what_is_no_larger_than_a_turn_is_not_divided():
+    """The second half of a pair would wait as long again."""
+    line = WaitingLine(160)
+    pairs = [request([10, 10]) for _ in range(20)]
+    for one in pairs:
+        line.put(one)
+    for batch in drained(line):
+        assert all(sum(r is one for r, _ in batch.items) in (0, 2) for one in pairs)
+
+
+def test_a_large_request_leaves_room_in_every_batch():
+    line = WaitingLine(80)
+    large, small = request([1] * 1000), [request([10]) for _ in range(4)]
+    for one in (large, *small):
+        line.put(one)
+    first, _ = line.take(0.0)
+    assert {id(r) for r, _ in first.items} == {id(r) for r in (large, *small)}
 
 
 def test_a_long_text_has_its_turn_among_many_short_ones():
@@ -115,10 +143,21 @@ def test_what_is_ahead_of_a_request_is_its_fair_share():
     """A large request does not make the server look busy for a small one; many small ones do."""
     line = WaitingLine(100)
     line.put(request([10] * 1000))
-    assert line.ahead_of(10) == 10 and line.ahead_of(10**6) == 10_000
+    assert line.ahead_of(10) == 100 and line.ahead_of(10**6) == 10_000
     for _ in range(30):
         line.put(request([10]))
-    assert line.ahead_of(10) == 310
+    assert line.ahead_of(10) == 400
+    line.take(0.0)
+    assert line.ahead_of(10) == sum(min(100, r.waiting_tokens) for r in line.requests())
+
+
+def test_short_and_long_requests_are_told_the_same():
+    """Else, while there is too much to do, those that are told less are let in for ever, and the others never."""
+    line = WaitingLine(1000)
+    for _ in range(5):
+        line.put(request([40, 40]))
+        line.put(request([500]))
+    assert line.ahead_of(5) == line.ahead_of(512) == 5 * 580
 
 
 def test_a_long_text_ahead_counts_whole_for_a_short_one():
@@ -126,8 +165,8 @@ def test_a_long_text_ahead_counts_whole_for_a_short_one():
     line = WaitingLine(100)
     for _ in range(5):
         line.put(request([400]))
-    line.put(request([400, 5, 5]))
-    assert line.ahead_of(10) == 5 * 400 + 400 and line.ahead_of(405) == 5 * 400 + 405
+    line.put(request([400, 50, 50]))
+    assert line.ahead_of(10) == 5 * 400 + 400 and line.ahead_of(450) == 5 * 400 + 450
 
 
 def test_a_request_ends_once():

@@ -202,14 +202,30 @@ def test_deadlines_and_clients_that_left(made):
 
 
 def test_it_refuses_what_would_wait_too_long(made):
-    worker = made(start=False, most_wait=0.5, rate=100.0)
+    worker = made(start=False, budget=10, most_wait=0.5, rate=100.0)
     asked(worker, upper, ["a"] * 4)
-    asked(worker, upper, ["a"] * 4)  # forty of the eighty tokens ahead: 0.4 seconds
+    asked(worker, upper, ["a"] * 4)  # forty tokens ahead: 0.4 seconds
     with pytest.raises(OverloadError) as caught:
         asked(worker, upper, ["a"] * 4)
     assert caught.value.retry_after == pytest.approx(0.3)
-    asked(worker, upper, ["a"])  # a small one has to wait for its share of the others only
+    asked(worker, upper, ["a"])  # a small one has to wait for a turn of the others only
     assert worker.line.items == 9
+
+
+def test_a_promise_is_kept(made):
+    """What was let in is not refused when it comes, though others were let in meanwhile, and they know of it."""
+    worker = made(start=False, most_wait=0.5, rate=100.0)
+    promised = [worker.promise(30), worker.promise(30)]
+    assert worker.expected_wait(1) == pytest.approx(0.6)
+    with pytest.raises(OverloadError):
+        worker.promise(1)
+    with pytest.raises(OverloadError):
+        asked(worker, upper, ["a"])
+    request = Request(Lane("upper", upper), ["a"], [30])
+    worker.put(request, promised=promised[0])
+    assert worker.expected_wait(1) == pytest.approx(0.6), "what waits is no longer coming"
+    worker.release(promised[1])
+    assert worker.expected_wait(1) == pytest.approx(0.3) and worker.coming == 0
 
 
 def test_its_rate_is_what_it_measured(made):

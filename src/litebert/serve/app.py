@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -28,6 +29,7 @@ from litebert.serve.keys import VARIABLE, Keys
 from litebert.serve.knowledge import open_knowledge
 from litebert.serve.metrics import Metrics
 from litebert.serve.models import Models, ServedModel, load_model
+from litebert.serve.rush import Rush
 from litebert.serve.settings import ServeSettings
 from litebert.serve.tracing import open_tracing
 from litebert.serve.waiting import OverloadError
@@ -81,8 +83,11 @@ def make_app(settings: ServeSettings, models: Models | None = None) -> FastAPI:
         app.include_router(router)
     _handle_errors(app)
     complete_document(app, keys)
-    paths = {route.path for router in routers for route in router.routes}
-    app.add_middleware(Guard, settings=settings, keys=keys, metrics=metrics, door=door, routes=paths, tracing=tracing)
+    routes = [route for router in routers for route in router.routes]
+    paths, rush = {route.path for route in routes}, Rush(routes, engine)
+    app.add_middleware(
+        Guard, settings=settings, keys=keys, metrics=metrics, door=door, routes=paths, tracing=tracing, rush=rush
+    )
     if settings.cors_allow_origin:  # around the guard: a browser asks without a key whether it may ask with one
         app.add_middleware(
             CORSMiddleware, allow_origins=list(settings.cors_allow_origin), allow_methods=["*"], allow_headers=["*"],
@@ -94,6 +99,8 @@ def make_app(settings: ServeSettings, models: Models | None = None) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     engine: Engine = app.state.engine
+    gc.collect()
+    gc.freeze()  # what is here now stays: looking through it again and again would hold up everybody
     engine.worker.start()
     watch = asyncio.ensure_future(_watch(app))
     with suppress(ValueError):  # only the main thread is told of signals

@@ -66,7 +66,7 @@ class Context:
         self.engine.check_lengths(model, lengths)
         if cut is None and all(isinstance(one, str) for one in given):
             return texts_of(model, given)
-        self.engine.admit(sum(lengths))
+        self.engine.admit(sum(lengths), self.asked)
         return await self.engine.tokenised(lambda: texts_of(model, given, cut), self.asked)
 
     async def encodings(self, model: ServedModel, texts: Sequence[str]) -> list[Encoding]:
@@ -85,8 +85,8 @@ class Context:
         )
 
 
-def context(request: Request) -> Context:
-    """Return the context of a request; a dependency of the routes."""
+async def context(request: Request) -> Context:
+    """Return the context of a request; a dependency of the routes, and no plain function: FastAPI would send it to a thread."""
     return Context(cast(Engine, request.app.state.engine), cast(Asked, request.state.asked))
 
 

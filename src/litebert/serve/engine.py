@@ -71,6 +71,7 @@ class Asked:
         timeout: Seconds until nobody waits any more.
         gone: Set when the client has left.
         began: When it came, as ``time.monotonic`` has it.
+        promised: What is kept free for it in the line, in tokens; None before it is let in.
         notes: Told of each part of the work, for traces.
     """
 
@@ -85,6 +86,7 @@ class Asked:
     queued: float = 0.0
     computing: float = 0.0
     began: float = field(default_factory=time.monotonic)
+    promised: int | None = None
     notes: Notes = UNNOTED
 
     @property
@@ -190,7 +192,7 @@ class Engine:
         """Take a request if it is sound and can be done in time; return the work of each record, in tokens."""
         self.check(model, records)
         asked.model, asked.task, asked.items = model.name, task, asked.items + len(records)
-        self.admit(sum(len(r.text) for r in records))
+        self.admit(sum(len(r.text) for r in records), asked)
         tokens, work = await self.tokenised(look, asked)
         asked.tokens += sum(tokens)
         asked.characters += sum(len(r.text) + len(r.pair or "") for r in records)
@@ -199,16 +201,24 @@ class Engine:
             raise TooLargeError(f"the request has {sum(tokens)} tokens, more than {most}", hint="Split it.")
         return work
 
-    def admit(self, letters: int) -> None:
-        """Refuse what would wait too long before anything is done for it: refusing must cost nothing.
+    def admit(self, letters: int, asked: Asked) -> None:
+        """Refuse what would wait too long before anything is done for it: refusing must cost nothing. It is asked once of a request.
 
         Args:
-            letters: Of its texts.
+            letters: Of its texts, about.
+            asked: Receives what is kept free for it, until it waits or has ended (``leave``).
 
         Raises:
             OverloadError: It would wait too long.
         """
-        self.worker.admit(letters // LETTERS_OF_A_TOKEN + 1)
+        if asked.promised is None:
+            asked.promised = self.worker.promise(letters // LETTERS_OF_A_TOKEN + 1)
+
+    def leave(self, asked: Asked) -> None:
+        """Keep nothing free any more for a request that has ended."""
+        if asked.promised:
+            self.worker.release(asked.promised)
+            asked.promised = 0
 
     async def tokenised(self, work: Callable[[], T], asked: Asked) -> T:
         """Do what a tokenizer is needed for, beside the event loop.
@@ -288,7 +298,8 @@ class Engine:
 
         work = [math.ceil(lane.weight * count) for count in tokens]
         request = Request(lane, inputs, work, deadline=self.worker.clock() + asked.left, finished=finish)
-        self.worker.put(request)
+        self.worker.put(request, promised=asked.promised)
+        asked.promised = asked.promised and 0
         leaving = asyncio.ensure_future(asked.gone.wait())
         try:
             both: set[asyncio.Future[Any]] = {done, leaving}

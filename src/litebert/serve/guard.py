@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import random
 import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 
@@ -19,8 +19,10 @@ from litebert.serve.engine import Asked
 from litebert.serve.keys import Keys
 from litebert.serve.logs import told
 from litebert.serve.metrics import Metrics
+from litebert.serve.rush import Rush
 from litebert.serve.settings import ServeSettings
 from litebert.serve.tracing import UNTRACED, Tracing
+from litebert.serve.waiting import OverloadError
 from litebert.serve.wire_errors import WireError, body_of, status_for, wire_error
 
 Scope = MutableMapping[str, Any]
@@ -41,6 +43,9 @@ PUBLIC_FOLDER = "/page/"
 
 _FORGOTTEN = frozenset({"", "application/x-www-form-urlencoded", "text/plain"})
 """Types of bodies that clients send when nobody told them that it is JSON, as curl does; nothing else is taken here."""
+
+AT_ONCE = 2**16
+"""Bytes of a body that is there as soon as it is looked for: where there is too much to do, a longer one is not waited for."""
 
 _NUMBER = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
@@ -77,14 +82,15 @@ class Guard:
         door: Whether it is open.
         routes: Paths that there are, for the figures.
         tracing: Told of requests.
+        rush: Knows what is refused for now.
     """
 
     def __init__(
         self, app: Any, settings: ServeSettings, keys: Keys, metrics: Metrics, door: Door, routes: Collection[str] = (),
-        tracing: Tracing = UNTRACED,
+        tracing: Tracing = UNTRACED, rush: Rush | None = None,
     ) -> None:  # fmt: skip
         self.app, self.settings, self.keys, self.metrics = app, settings, keys, metrics
-        self.door, self.routes, self.tracing = door, frozenset(routes), tracing
+        self.door, self.routes, self.tracing, self.rush = door, frozenset(routes), tracing, rush
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
@@ -102,6 +108,8 @@ class Guard:
             logger.error("a request failed: %s", told(error))
             await visit.refuse(wire_error(error))
         finally:
+            if self.rush is not None:
+                self.rush.leave(visit.asked)
             self.door.taken -= 1
             self.metrics.inflight.dec()
             self._note(visit)
@@ -115,6 +123,8 @@ class Guard:
         if not public and not self.keys.allow(headers):
             raise RefusedError(WireError(401, "Unauthorized", "a key is needed", {"www-authenticate": "Bearer"}))
         body = await self._body(visit, receive)
+        if visit.length <= AT_ONCE:
+            self._check_rush(visit)
         if self.settings.log_inputs:
             visit.body = body.decode("utf-8", "replace")
         if visit.headers.get("content-type", "").split(";")[0] in _FORGOTTEN:
@@ -144,9 +154,10 @@ class Guard:
             raise RefusedError(_packed(packed))
         most = self.settings.most_bytes
         too_large = WireError(413, "TooLarge", f"the body has more than {most} bytes")
-        length = visit.headers.get("content-length", "0")
-        if length.isdecimal() and int(length[:19]) > most:
+        if visit.length > most:
             raise RefusedError(too_large)
+        if visit.length > AT_ONCE:
+            self._check_rush(visit)
         body = bytearray()
         try:
             async with asyncio.timeout(self.settings.read_timeout):
@@ -162,6 +173,15 @@ class Guard:
                         return bytes(body)
         except TimeoutError:
             raise RefusedError(WireError(408, "Timeout", "the body did not come in time")) from None
+
+    def _check_rush(self, visit: _Visit) -> None:
+        if self.rush is None:
+            return
+        try:
+            self.rush.enter(visit.scope, visit.length, visit.asked)
+        except OverloadError as error:
+            visit.last = visit.length > AT_ONCE  # the rest of the body is still to come
+            raise RefusedError(wire_error(error)) from None
 
     def _note(self, visit: _Visit) -> None:
         seconds = time.perf_counter() - visit.started
@@ -211,8 +231,10 @@ class _Visit:
         self.started = time.perf_counter()
         self.path: str = scope["path"]
         self.headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        length = self.headers.get("content-length", "0")
+        self.length = int(length[:19]) if length.isdecimal() else 0
         said = self.headers.get("x-request-id", "")
-        self.number = said if _NUMBER.fullmatch(said) else uuid.uuid4().hex
+        self.number = said if _NUMBER.fullmatch(said) else f"{random.getrandbits(128):032x}"
         self.asked = Asked(_patience(self.headers, settings.request_timeout), asyncio.Event())
         self.status, self.begun, self.last = 0, False, False
         self.kind: str | None = None
@@ -260,7 +282,7 @@ class _Visit:
             return
         body = json.dumps(body_of(error, self.path)).encode()
         headers = {"content-type": "application/json", "content-length": str(len(body)), **error.headers}
-        self.last = error.status in (408, 413, 415)  # the rest of the body is still to come
+        self.last = self.last or error.status in (408, 413, 415)  # the rest of the body is still to come
         start = {
             "type": "http.response.start", "status": status_for(error, self.path),
             "headers": [(name.encode(), value.encode()) for name, value in headers.items()],

@@ -52,7 +52,7 @@ def run(settings: ServeSettings, tell: Callable[[str], None]) -> None:
     """
     check_open(settings, Keys((*settings.api_keys, os.environ.get(VARIABLE, "")), settings.api_key_file))
     prepare_process(settings)
-    sock = _bound(settings)
+    sock = listening(settings)
     host, port = sock.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     try:
@@ -246,9 +246,15 @@ def uvicorn_config(settings: ServeSettings, app: Any) -> uvicorn.Config:
     )  # fmt: skip
 
 
-def _bound(settings: ServeSettings) -> socket.socket:
+def listening(settings: ServeSettings) -> socket.socket:
+    """Return a socket that listens.
+
+    Raises:
+        RunError: The address is taken, or not of this machine.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    sock = socket.socket(family)
+    # The protocol has to be named: asyncio looks for it before it sends small packets at once, and an answer is two of them.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((settings.host, settings.port))

@@ -1,9 +1,9 @@
 """What waits to be computed: fair between requests, bounded, cut into batches by tokens.
 
 A request is a list of items; its items may be computed in different batches, beside those of others. Requests take turns, so that one
-of a thousand texts does not hold up one of a single text. A batch begins with an item of the request whose turn it is; items of
-similar length follow, one of each request in turn, then others, until the budget of tokens is used. What is longer than the budget is
-computed alone. Nothing here waits, locks or computes: the worker does (``worker.py``).
+of a thousand texts does not hold up one of a single text. A batch begins with an item of the request whose turn it is; what the others
+may have in their turns follows, where batches are padded items of similar length first, until the budget of tokens is used. What is
+longer than the budget is computed alone. Nothing here waits, locks or computes: the worker does (``worker.py``).
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+
+TURNS = 8
+"""Parts of a batch's budget that a request gets in its turn: one that is no larger is computed whole, and does not wait a second time."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class Request:
         gone: Whether the client has left.
         waiting: Its items that are in no batch yet, by length.
         waiting_tokens: Their tokens.
+        next_tokens: Length of the item whose turn is next.
         left: Items without an answer.
         ended: Whether it has been answered or has failed.
         queued: Seconds between its arrival and its first batch.
@@ -80,6 +85,7 @@ class Request:
     computing: float = 0.0
     waiting: dict[int, deque[int]] = field(default_factory=dict)
     waiting_tokens: int = 0
+    next_tokens: int = 0
     left: int = 0
     ended: bool = False
 
@@ -89,6 +95,7 @@ class Request:
         self.left = len(self.inputs)
         for index, tokens in enumerate(self.tokens):
             self.waiting.setdefault(bucket(tokens), deque()).append(index)
+        self.next_tokens = self.tokens[0] if self.tokens else 0
 
     @property
     def waits(self) -> bool:
@@ -99,6 +106,10 @@ class Request:
     def waiting_items(self) -> int:
         """Number of its items that are in no batch yet."""
         return sum(map(len, self.waiting.values()))
+
+    def turn_of(self, tokens: int) -> int:
+        """Return how many tokens are computed when its turn has come, if it is given so many: an item at least."""
+        return min(self.waiting_tokens, max(tokens, self.next_tokens))
 
     def first(self) -> int:
         """Return the waiting item that came first."""
@@ -112,6 +123,7 @@ class Request:
         self.waiting_tokens -= self.tokens[index]
         if not self.waiting[size]:
             del self.waiting[size]
+        self.next_tokens = self.tokens[self.first()] if self.waiting else 0
 
     def answer(self, index: int, answer: Any) -> None:
         """Note an answer; the last one ends the request."""
@@ -173,6 +185,7 @@ class WaitingLine:
     def __init__(self, budget: int, *, most_items: int = 32_768, most_items_in_batch: int = 1024) -> None:
         self.budget, self.most_items, self.most_items_in_batch = budget, most_items, most_items_in_batch
         self.items, self.tokens = 0, 0
+        self._a_turn_each: int | None = 0
         self._turns: OrderedDict[int, Request] = OrderedDict()
 
     def __len__(self) -> int:
@@ -185,9 +198,14 @@ class WaitingLine:
     def ahead_of(self, tokens: int) -> int:
         """Return the tokens that will be computed before or beside those of a new request.
 
-        Of each other request as many as its own at most, but an item at least: in its turn an item is computed whole.
+        Of each other request a turn: as many as its own, at most, but a batch at least. So all requests that are no larger than a
+        batch are told the same: while there is too much to do, those that were told less would be let in for ever, and the others never.
         """
-        return sum(min(r.waiting_tokens, max(tokens, r.tokens[r.first()])) for r in self._turns.values() if r.waits)
+        if tokens > self.budget:
+            return sum(r.turn_of(tokens) for r in self._turns.values())
+        if self._a_turn_each is None:
+            self._a_turn_each = sum(r.turn_of(self.budget) for r in self._turns.values())
+        return self._a_turn_each
 
     def put(self, request: Request) -> None:
         """Let a request wait.
@@ -200,6 +218,8 @@ class WaitingLine:
         self._turns[id(request)] = request
         self.items += len(request.inputs)
         self.tokens += request.waiting_tokens
+        if self._a_turn_each is not None:
+            self._a_turn_each += request.turn_of(self.budget)
 
     def take(self, now: float) -> tuple[Batch | None, list[Request]]:
         """Return the next batch, and the requests that are given up: nobody waits for them any more.
@@ -207,6 +227,7 @@ class WaitingLine:
         Args:
             now: On the clock of the deadlines.
         """
+        self._a_turn_each = None
         given_up = [r for r in self._turns.values() if r.gone or r.ended or now >= r.deadline]
         for request in given_up:
             self._forget(request)
@@ -224,24 +245,19 @@ class WaitingLine:
         return Batch(head.lane, tuple(chosen)), given_up
 
     def _choose(self, head: Request) -> list[tuple[Request, int]]:
-        first = head.first()
-        size = bucket(head.tokens[first])
-        chosen, room = [(head, first)], _Room(self.budget, padded=head.lane.padded)
-        head.pop(first)
-        room.add(head.tokens[first])
-        sharing = [request for request in self._turns.values() if request.lane.key == head.lane.key]
-        for sizes in (lambda s: s == size, lambda s: s != size):
-            taken = True
-            while taken and len(chosen) < self.most_items_in_batch:
-                taken = False
-                for request in sharing:
-                    index = _foremost(request, sizes, room)
-                    if index is not None and len(chosen) < self.most_items_in_batch:
-                        request.pop(index)
-                        room.add(request.tokens[index])
-                        chosen.append((request, index))
-                        taken = True
-        return chosen
+        size, lane = bucket(head.next_tokens), head.lane
+        batch = _Filling(self.budget, self.most_items_in_batch, padded=lane.padded)
+        batch.take(head, head.first())
+        sharing = [request for request in self._turns.values() if request.lane.key == lane.key]
+        turn = self.budget // TURNS
+        if lane.padded:
+            for sizes in (lambda s: s == size, lambda s: s != size):
+                while sum([batch.take_turn(request, turn, sizes) for request in sharing]):
+                    pass
+        else:
+            while not batch.closed and sum([batch.take_turn(request, turn) for request in sharing]):
+                pass
+        return batch.items
 
     def _forget(self, request: Request) -> None:
         if self._turns.pop(id(request), None) is not None:
@@ -250,25 +266,60 @@ class WaitingLine:
             request.waiting.clear()
 
 
-class _Room:
-    """What is left of a batch's budget."""
+class _Filling:
+    """A batch that is being filled.
 
-    def __init__(self, budget: int, *, padded: bool) -> None:
-        self.budget, self.padded = budget, padded
-        self.count, self.sum, self.longest = 0, 0, 0
+    With padding, neighbours of similar length are worth looking for. Without, none is better than another, and who came first is next:
+    once a batch is three quarters full, nobody is passed over because of his length.
 
-    def add(self, tokens: int) -> None:
-        self.count, self.sum, self.longest = self.count + 1, self.sum + tokens, max(self.longest, tokens)
+    Attributes:
+        items: So far.
+        closed: Nothing more is taken.
+    """
 
-    def fits(self, tokens: int) -> bool:
-        if self.padded:
-            return (self.count + 1) * max(self.longest, tokens) <= self.budget
-        return self.sum + tokens <= self.budget
+    def __init__(self, budget: int, most: int, *, padded: bool) -> None:
+        self.items: list[tuple[Request, int]] = []
+        self.closed = False
+        self._budget, self._most, self._padded = budget, most, padded
+        self._sum, self._longest = 0, 0
 
+    def take(self, request: Request, index: int) -> int:
+        """Take an item; returns its tokens."""
+        tokens = request.tokens[index]
+        request.pop(index)
+        self.items.append((request, index))
+        self._sum, self._longest = self._sum + tokens, max(self._longest, tokens)
+        self.closed = self._sum >= self._budget or len(self.items) >= self._most
+        return tokens
 
-def _foremost(request: Request, sizes: Callable[[int], bool], room: _Room) -> int | None:
-    """Return the first waiting item of a request in buckets of such sizes that still fits."""
-    found = (
-        places[0] for size, places in request.waiting.items() if sizes(size) and room.fits(request.tokens[places[0]])
-    )
-    return min(found, default=None)
+    def take_turn(self, request: Request, turn: int, sizes: Callable[[int], bool] = lambda _size: True) -> int:
+        """Take what fits of a request's turn, an item at least.
+
+        Args:
+            request: Whose turn it is.
+            turn: Tokens after which it is over.
+            sizes: Whether items of a bucket are wanted.
+
+        Returns:
+            How many tokens were taken.
+        """
+        taken = 0
+        while request.waits and not self.closed and taken < max(turn, 1):
+            index = self._foremost(request, sizes)
+            if index is None:
+                self.closed = not self._padded and 4 * self._sum >= 3 * self._budget
+                break
+            taken += self.take(request, index)
+        return taken
+
+    def _foremost(self, request: Request, sizes: Callable[[int], bool]) -> int | None:
+        """Return the first waiting item of a request in buckets of such sizes that still fits."""
+        found = (
+            places[0] for size, places in request.waiting.items() if sizes(size) and self._fits(request.tokens[places[0]])
+        )  # fmt: skip
+        return min(found, default=None)
+
+    def _fits(self, tokens: int) -> bool:
+        if self._padded:
+            return (len(self.items) + 1) * max(self._longest, tokens) <= self._budget
+        return self._sum + tokens <= self._budget

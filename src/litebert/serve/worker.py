@@ -90,6 +90,7 @@ class Worker:
         self._most_tokens, self._batch_seconds = line.budget, batch_seconds
         self.rate = rate
         self._set_budget()
+        self.coming = 0
         self.broken = False
         self._changed = threading.Condition()
         self._closing = False
@@ -104,8 +105,12 @@ class Worker:
         with self._changed:
             self._launch()
 
-    def put(self, request: Request) -> None:
+    def put(self, request: Request, *, promised: int | None = None) -> None:
         """Let a request wait for its turn, all of it or nothing.
+
+        Args:
+            request: With what is to be computed.
+            promised: What ``promise`` returned for it, and is now redeemed; None: nothing was promised, so it may be refused.
 
         Raises:
             OverloadError: It would wait too long.
@@ -114,22 +119,35 @@ class Worker:
         with self._changed:
             if self.broken or self._closing:
                 raise WorkerLostError(_ENDING if self._closing else "the worker is gone")
-            self._admit(request.waiting_tokens)
+            if promised is None:
+                self._admit(request.waiting_tokens)
+            self.coming -= promised or 0
             request.arrived = self.clock()
             self.line.put(request)
             self._changed.notify_all()
 
-    def admit(self, tokens: int) -> None:
-        """Refuse at once what ``put`` would refuse, before anything is done for it.
+    def promise(self, tokens: int) -> int:
+        """Refuse at once what would wait too long, before anything is done for it; what is let in is not refused any more.
 
         Args:
             tokens: Of the request, or a guess.
+
+        Returns:
+            What is kept free for it until it comes (``put``) or will not come (``release``), in tokens: a turn at most.
 
         Raises:
             OverloadError: It would wait too long.
         """
         with self._changed:
             self._admit(tokens)
+            turn = min(tokens, self.line.budget)
+            self.coming += turn
+            return turn
+
+    def release(self, promised: int) -> None:
+        """Take a promise back."""
+        with self._changed:
+            self.coming -= promised
 
     def _admit(self, tokens: int) -> None:
         wait = self.expected_wait(tokens)
@@ -139,7 +157,7 @@ class Worker:
     def expected_wait(self, tokens: int) -> float:
         """Return the seconds until a request of so many tokens is expected to be begun; 0 where nothing else is to be done."""
         at = self._now.batch
-        return (self.line.ahead_of(tokens) + (at.tokens if at is not None else 0)) / self.rate
+        return (self.line.ahead_of(tokens) + self.coming + (at.tokens if at is not None else 0)) / self.rate
 
     def alive(self) -> bool:
         """Whether the thread computes or waits, and its batch is not older than it may be."""
