@@ -35,7 +35,7 @@ from litebert.errors import LitebertError
 from litebert.files import write_json, write_text
 from litebert.settings import read_recipe
 from litebert.tasks.classify.task import ClassifyTask
-from litebert.tasks.datasets import read_splits
+from litebert.tasks.datasets import read_splits, some_of
 from litebert.tasks.official.table import OFFICIAL
 from litebert.tasks.reading.records import Record
 from litebert.train.run_folder import environment
@@ -60,7 +60,10 @@ def finetuned(row: Row, arguments: argparse.Namespace) -> dict[str, Any]:
     folder = checked(row, arguments.data)
     limit = arguments.limit.get(row.name, arguments.limit.get("", row.limit))
     minutes = arguments.minutes.get(row.name, arguments.minutes.get(""))
-    more = [*(["--set", f"limit={limit}"] if limit else []), *(["--minutes", f"{minutes:g}"] if minutes else [])]
+    more = [
+        *(["--set", f"limit={limit}"] if limit else []), *(["--set", f"dev_limit={row.scored}"] if row.scored else []),
+        *(["--minutes", f"{minutes:g}"] if minutes else []),
+    ]  # fmt: skip
     train = ["finetune", row.benchmark, "--data", str(folder), "--model", arguments.model, *row.arguments(), *more]
     started, found = time.perf_counter(), []
     for seed in range(arguments.seeds):
@@ -69,15 +72,17 @@ def finetuned(row: Row, arguments: argparse.Namespace) -> dict[str, Any]:
             outcome = answered([*train, "--seed", str(seed), "--seeds", "1", "--out", out])["data"]
             if row.split is not None:
                 data = ["--data", str(folder), "--benchmark", row.benchmark, "--split", row.split]
-                outcome = answered(["evaluate", out, *data])["data"][row.split]
+                some = ["--limit", str(row.scored)] if row.scored else []
+                outcome = answered(["evaluate", out, *data, *some])["data"][row.split]
         found.append(outcome)
         print(f"{row.name}, seed {seed}: {outcome['metrics']}", file=sys.stderr, flush=True)
     minutes_a_seed = round((time.perf_counter() - started) / 60 / arguments.seeds, 1)
     splits = read_splits(
         row.benchmark, train=None, dev=None, data=str(folder), columns=None,
-        options=read_recipe(row.recipe).get("options", {}), dev_fraction=0.1, limit=limit,
+        options=read_recipe(row.recipe).get("options", {}), dev_fraction=0.1, limit=limit, dev_limit=row.scored,
     )  # fmt: skip
     test = OFFICIAL[row.benchmark].read(folder, row.split, warnings=[]) if row.split is not None else splits.dev
+    test = some_of(test, row.scored, splits.task.source) if row.scored else test
     shown = " ".join(["litebert", *train, "--seeds", str(arguments.seeds)]).replace(str(arguments.data), "DIR")
     return {
         **summary(found, own_baselines(found[0]) or baselines(splits.task, splits.train, test)),

@@ -80,6 +80,19 @@ def test_values_and_pairs_evaluate(value_model, pair_model, call, data):
     assert renamed.code == 0 and "accuracy" in renamed.out
 
 
+def test_a_few_records_may_be_enough_to_choose_and_to_score_by(call, arguments, data, tmp_path):
+    limited = call(*arguments("single.csv", tmp_path / "m"), "--dev", data / "single.csv", "--set", "dev_limit=20")
+    assert limited.code == 0 and "20 of 60 held-out records only (dev_limit)" in limited.err
+    assert info(tmp_path / "m")["provenance"]["data"]["dev"]["records"] == 20
+    scored = call("evaluate", tmp_path / "m", "--data", data / "single.csv", "--limit", "20", "--json")
+    found = json.loads(scored.out)
+    assert found["data"]["single.csv"]["records"] == 20 and "20 of 60 records only (limit)" in found["warnings"][0]
+    chosen_by = info(tmp_path / "m")["provenance"]["metrics"]["accuracy"]
+    assert found["data"]["single.csv"]["metrics"]["accuracy"] == chosen_by, "they are the same records"
+    whole = json.loads(call("evaluate", tmp_path / "m", "--data", data / "single.csv", "--limit", "60", "--json").out)
+    assert whole["data"]["single.csv"]["records"] == 60 and not whole["warnings"]
+
+
 def test_several_seeds_report_the_median_and_keep_the_best(call, arguments, data, tmp_path):
     more = ["--dev", data / "single.tsv", "--seeds", "2", "--json"]
     outcome = call(*arguments("single.csv", tmp_path / "m", *more))

@@ -209,7 +209,7 @@ def test_evaluate_refuses(call, folder, default, model, blimp, data):
         ([folder, "--data", blimp, "--benchmark", "blimp", "--window", "5"], 2, "--window does not go"),
         ([folder, "--data", blimp, "--benchmark", "pretraining", "--precision", "bf16"], 2, "--precision does not go"),
         ([folder, "--data", blimp, "--benchmark", "blimp", "--depth", "99"], 2, "exceeds the model's"),
-        ([model, "--data", labelled, "--limit", "5"], 2, "--benchmark blimp"),
+        ([model, "--data", labelled, "--variant", "both"], 2, "--benchmark blimp"),
         ([default, "--data", labelled], 2, "was not fine-tuned"),
     ):
         outcome = call("evaluate", *arguments)

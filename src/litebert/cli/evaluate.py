@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 @click.option("--columns", help="Which column is what: text=...,pair=...,label=...")
 @click.option("--variant", help="blimp: original, within_word_l2r or both; default: both.")
 @click.option(
-    "--limit", type=click.IntRange(1), help="blimp: the first N pairs of each paradigm; pretraining: the first N rows."
-)
+    "--limit", type=click.IntRange(1),
+    help="Score on N records, always the same; blimp: the first N pairs of each paradigm; pretraining: the first N rows.",
+)  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ...")
 @engine_options("fp32")
 @common_options
@@ -65,8 +66,8 @@ def command(
     of_pretrained = benchmark is not None and known_benchmark(benchmark)
     if of_pretrained and split is not None:
         raise UsageError(f"{benchmark} has no splits", hint="Leave --split out.")
-    if not of_pretrained and (variant is not None or limit is not None):
-        raise UsageError("--variant and --limit belong to --benchmark blimp and pretraining")
+    if not of_pretrained and variant is not None:
+        raise UsageError("--variant belongs to --benchmark blimp")
     place = choose_device(device)
     if benchmark is not None and of_pretrained:
         if columns is not None or task is not None:
@@ -93,7 +94,13 @@ def command(
         )
     with counting("evaluating", None, quiet=as_json) as progress, computing(engine["threads"]):
         found = evaluate(
-            pipeline.loaded, data, benchmark=benchmark, split=split, columns=columns, passes=pipeline.passes(progress)
+            pipeline.loaded,
+            data,
+            benchmark=benchmark,
+            split=split,
+            columns=columns,
+            limit=limit,
+            passes=pipeline.passes(progress),
         )
     if (mean := mean_applications(pipeline.loaded)) is not None:
         say(f"{mean:.2f} applications of the shared block on average")

@@ -14,9 +14,8 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-
 TURNS = 8
-"""Parts of a batch's budget that a request gets in its turn: one that is no larger is computed whole, and does not wait a second time."""
+"""A batch's budget holds so many turns: a request that is no larger than one is computed whole, and does not wait a second time."""
 
 
 @dataclass(frozen=True)
@@ -198,8 +197,8 @@ class WaitingLine:
     def ahead_of(self, tokens: int) -> int:
         """Return the tokens that will be computed before or beside those of a new request.
 
-        Of each other request a turn: as many as its own, at most, but a batch at least. So all requests that are no larger than a
-        batch are told the same: while there is too much to do, those that were told less would be let in for ever, and the others never.
+        Of each other request a turn: as many as its own, at most, but a batch at least. So all requests that are no larger than a batch
+        are told the same: while there is too much to do, those that were told less would be let in for ever, and the others never.
         """
         if tokens > self.budget:
             return sum(r.turn_of(tokens) for r in self._turns.values())
@@ -251,12 +250,10 @@ class WaitingLine:
         sharing = [request for request in self._turns.values() if request.lane.key == lane.key]
         turn = self.budget // TURNS
         if lane.padded:
-            for sizes in (lambda s: s == size, lambda s: s != size):
-                while sum([batch.take_turn(request, turn, sizes) for request in sharing]):
-                    pass
+            batch.take_turns(sharing, turn, lambda s: s == size)
+            batch.take_turns(sharing, turn, lambda s: s != size)
         else:
-            while not batch.closed and sum([batch.take_turn(request, turn) for request in sharing]):
-                pass
+            batch.take_turns(sharing, turn, lambda _s: True)
         return batch.items
 
     def _forget(self, request: Request) -> None:
@@ -292,17 +289,18 @@ class _Filling:
         self.closed = self._sum >= self._budget or len(self.items) >= self._most
         return tokens
 
-    def take_turn(self, request: Request, turn: int, sizes: Callable[[int], bool] = lambda _size: True) -> int:
-        """Take what fits of a request's turn, an item at least.
+    def take_turns(self, requests: Sequence[Request], turn: int, sizes: Callable[[int], bool]) -> None:
+        """Take what fits, request after request, round after round.
 
         Args:
-            request: Whose turn it is.
-            turn: Tokens after which it is over.
+            requests: In turn.
+            turn: Tokens after which a turn is over; an item is always whole.
             sizes: Whether items of a bucket are wanted.
-
-        Returns:
-            How many tokens were taken.
         """
+        while sum([self._take_turn(request, turn, sizes) for request in requests]):
+            pass
+
+    def _take_turn(self, request: Request, turn: int, sizes: Callable[[int], bool]) -> bool:
         taken = 0
         while request.waits and not self.closed and taken < max(turn, 1):
             index = self._foremost(request, sizes)
@@ -310,7 +308,7 @@ class _Filling:
                 self.closed = not self._padded and 4 * self._sum >= 3 * self._budget
                 break
             taken += self.take(request, index)
-        return taken
+        return taken > 0
 
     def _foremost(self, request: Request, sizes: Callable[[int], bool]) -> int | None:
         """Return the first waiting item of a request in buckets of such sizes that still fits."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ class Splits:
 
 def read_splits(
     name: str, *, train: str | None, dev: str | None, data: str | None, columns: str | None,
-    options: Mapping[str, Any], dev_fraction: float, limit: int | None,
+    options: Mapping[str, Any], dev_fraction: float, limit: int | None, dev_limit: int | None = None,
 ) -> Splits:  # fmt: skip
     """Read the data of a run.
 
@@ -52,6 +52,7 @@ def read_splits(
         options: Of the task.
         dev_fraction: Part to set aside.
         limit: Most training records.
+        dev_limit: Most held-out records; see ``some_of``.
 
     Raises:
         UsageError: A file is missing from the call.
@@ -59,7 +60,8 @@ def read_splits(
     """
     if "/" in name or name in OFFICIAL:
         refuse_columns(name, columns)
-        return _benchmark_splits(name, {"train": train, "dev": dev}, data, options, dev_fraction, limit)
+        splits = _benchmark_splits(name, {"train": train, "dev": dev}, data, options, dev_fraction, limit)
+        return _with_less_dev(splits, dev_limit)
     if name not in TASKS and name in ZERO_SHOT:
         raise UsageError(
             f"{name!r} is not trained: a pretrained model answers it", hint=f"litebert predict MODEL FILE --task {name}"
@@ -80,7 +82,7 @@ def read_splits(
         provenance["dev"] = _origin(Path(dev), held_out)
     with in_file(train):
         task = kind.from_records(records, options)
-    return _assemble(task, records, held_out, dev_fraction, limit, provenance, warnings)
+    return _with_less_dev(_assemble(task, records, held_out, dev_fraction, limit, provenance, warnings), dev_limit)
 
 
 def _benchmark_splits(
@@ -125,6 +127,37 @@ def _assemble(
         warnings.append(f"training on {limit} records only (limit)")
     provenance["train"]["records"] = len(train)  # those trained on, not those in the file
     return Splits(task, train, dev, provenance, warnings)
+
+
+def _with_less_dev(splits: Splits, limit: int | None) -> Splits:
+    if limit is None or limit >= len(splits.dev):
+        return splits
+    dev = some_of(splits.dev, limit, splits.task.source)
+    splits.provenance["dev"]["records"] = len(dev)
+    warnings = [*splits.warnings, f"chosen by {len(dev)} of {len(splits.dev)} held-out records only (dev_limit)"]
+    return replace(splits, dev=dev, warnings=warnings)
+
+
+def some_of(
+    records: Sequence[Record], limit: int, source: Callable[[Record], Hashable | None] = lambda _record: None
+) -> list[Record]:
+    """Return some records in their order, always the same ones.
+
+    Args:
+        records: Any.
+        limit: Most of them; at least those of one source are returned.
+        source: What a record is taken from; those of one source stay together, so that a query keeps all its texts.
+    """
+    groups: dict[Any, list[int]] = defaultdict(list)
+    for index, record in enumerate(records):
+        own = source(record)
+        groups[(index,) if own is None else (None, own)].append(index)
+    sources = list(groups.values())
+    chosen: list[int] = []
+    for number in np.random.default_rng(0).permutation(len(sources)):
+        if not chosen or len(chosen) + len(sources[number]) <= limit:
+            chosen += sources[number]
+    return [records[i] for i in sorted(chosen)]
 
 
 def official_folder(data: str, name: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from litebert.errors import DataError, UsageError, nearest
 from litebert.tasks.base import Passes, Score, Task, predict_outputs
-from litebert.tasks.datasets import in_file, official_folder, refuse_columns
+from litebert.tasks.datasets import in_file, official_folder, refuse_columns, some_of
 from litebert.tasks.examples import WindowCount, unknown_pieces
 from litebert.tasks.model_folder import TaskModel
 from litebert.tasks.official.table import official_data
@@ -45,7 +45,7 @@ class Evaluated:
 
 def evaluate(
     loaded: TaskModel, data: str | Path, *, benchmark: str | None = None, split: str | None = None, columns: str | None = None,
-    passes: Passes = Passes(),  # noqa: B008 - immutable
+    limit: int | None = None, passes: Passes = Passes(),  # noqa: B008 - immutable
 ) -> Evaluated:  # fmt: skip
     """Score a model.
 
@@ -55,6 +55,7 @@ def evaluate(
         benchmark: Name such as ``glue/mrpc``; its labels must be the model's.
         split: Of the benchmark, such as ``test``; None for those that are held out to choose by.
         columns: As on the command line.
+        limit: Most records of each; see ``some_of``.
         passes: How the model is run.
 
     Raises:
@@ -80,6 +81,8 @@ def evaluate(
         refuse_columns(benchmark, columns)
         task, sets = _benchmark(loaded, benchmark, str(data), split, warnings)
     scores: dict[str, Score] = {}
+    if limit is not None:
+        sets = {name: _some(records, limit, task, name, warnings) for name, records in sets.items()}
     for name, records in sets.items():
         check_labelled(records, name, some=task.partly_labelled)
         with in_file(name):
@@ -99,6 +102,14 @@ def evaluate(
         scores[name] = task.score(outputs, records, examples)
         warnings += [f"{name}: {note}" for note in scores[name].evaluation.notes]
     return Evaluated(scores, {name: len(records) for name, records in sets.items()}, warnings)
+
+
+def _some(records: list[Record], limit: int, task: Task, name: str, warnings: list[str]) -> list[Record]:
+    if len(records) <= limit:
+        return records
+    found = some_of(records, limit, task.source)
+    warnings.append(f"{name}: scored on {len(found)} of {len(records)} records only (limit)")
+    return found
 
 
 def _benchmark(

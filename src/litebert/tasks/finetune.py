@@ -68,6 +68,8 @@ class FinetuneSettings(Settings):
     """Part of the training records held out when there is no dev file."""
     limit: int | None = Field(default=None, gt=0)
     """Use only so many training records, drawn by seed 0."""
+    dev_limit: int | None = Field(default=None, gt=0)
+    """Choose by only so many held-out records, drawn by seed 0; those of one passage or query stay together."""
     attention: Literal["auto", "eager", "sdpa", "packed"] = "auto"
     """Attention backend; auto: explicit products for short texts in bfloat16 on a CPU, else fused kernels."""
     device: str = "auto"
@@ -188,6 +190,7 @@ def prepare(settings: FinetuneSettings) -> Prepared:
     splits = read_splits(
         settings.task, train=settings.train, dev=settings.dev, data=settings.data, columns=settings.columns,
         options=settings.options, dev_fraction=settings.dev_fraction, limit=settings.limit,
+        dev_limit=settings.dev_limit,
     )  # fmt: skip
     task = splits.task
     source = read_source(settings.model, **{**settings.config, **task.config_changes()})

@@ -15,7 +15,7 @@ from litebert.config import AlbertConfig
 from litebert.errors import ConfigError, DataError, MachineError, UsageError
 from litebert.model.heads import AlbertForSequenceClassification
 from litebert.tasks.base import predict_outputs
-from litebert.tasks.datasets import hold_out, read_splits
+from litebert.tasks.datasets import hold_out, read_splits, some_of
 from litebert.tasks.examples import TextSettings, WindowCount, collate
 from litebert.tasks.official.table import OFFICIAL
 from litebert.tasks.reading.records import Record, parse_columns
@@ -407,3 +407,12 @@ def test_without_the_library_training_is_refused_at_once(tokenizer, monkeypatch)
     with pytest.raises(MachineError, match="ir-measures"):
         encode(RerankTask(), [pair()], tokenizer, training=True)
     assert ranking.METRICS == ("map", "mrr", "ndcg@10") and encode(RerankTask(), [pair()], tokenizer)[0]
+
+
+def test_some_records_keep_the_texts_of_a_query_together():
+    records = [Record(f"query {n // 4}", pair=f"text {n}", label="1") for n in range(40)]
+    found = some_of(records, 10, RerankTask.source)
+    assert len(found) == 8 and found == [r for r in records if r.text in {one.text for one in found}]
+    assert found == some_of(records, 10, RerankTask.source), "always the same"
+    assert len(some_of(records, 1, RerankTask.source)) == 4, "one query at least"
+    assert some_of(records, 100, RerankTask.source) == records and len(some_of(records, 10)) == 10
