@@ -58,4 +58,32 @@ FEW_SHOT = Row("few-shot", "banking77", "banking77", "few-shot", flags=())
 ZERO_SHOT = Row("zero-shot", "banking77", "banking77", recipe="", flags=())
 """On the vectors of the embedding model: a few examples of each label, and none."""
 GLUE = ("sst2", "mrpc", "stsb", "rte", "cola")
-NAMES = (*GLUE, *(row.name for row in (*FINETUNED, FEW_SHOT, ZERO_SHOT, *EMBEDDED)))
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A row of what the pretrained checkpoint does by itself, from a saved answer of ``litebert evaluate``.
+
+    Attributes:
+        task: That the head answers.
+        benchmark: As on the command line.
+        part: Of the answer; "" for the only one.
+        metric: That is shown.
+        count: Name of how many were scored; "" for all records.
+        chance: What guessing gets; None where that is not simple.
+    """
+
+    task: str
+    benchmark: str
+    part: str
+    metric: str
+    count: str = ""
+    chance: float | None = None
+
+
+PRETRAINED = {
+    "fill-mask": Pretrained("fill-mask", "pretraining", "", "mlm_accuracy", "positions"),
+    "coherence": Pretrained("coherence", "pretraining", "", "sop_accuracy", "pairs", 0.5),
+    "blimp": Pretrained("fill-mask", "blimp", "blimp/original", "accuracy", "", 0.5),
+}
+NAMES = (*GLUE, *(row.name for row in (*FINETUNED, FEW_SHOT, ZERO_SHOT, *EMBEDDED)), *PRETRAINED)

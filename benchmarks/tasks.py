@@ -4,9 +4,9 @@
 
 DIR holds the public data sets, each in its folder. A row is a named benchmark, fine-tuned through the command line with the recipe that it
 names, once for each seed, the best weights on dev being kept; its figure is that of the test split where that has labels, else of dev, the
-median over the seeds. The baselines see the same training records. Rows of GLUE are those of benchmarks/results/checkpoint.json; rows of
-sentence vectors are the bundled model's as it is. Results go to tasks.json and tasks.md row by row; a row whose data or task is not there
-is left out with a word, one that fails keeps its earlier figures.
+median over the seeds. The baselines see the same training records. Rows of GLUE are those of benchmarks/results/checkpoint.json, rows of
+the checkpoint itself those of its saved evaluations; rows of sentence vectors are the bundled model's as it is. Results go to tasks.json
+and tasks.md row by row; a row whose data or task is not there is left out with a word, one that fails keeps its earlier figures.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from baselines import Baseline, Baselines, baselines
 from command_line import CommandFailed, answered
 from results_folder import RESULTS
 from tables import tasks_table
-from task_rows import EMBEDDED, FEW_SHOT, FINETUNED, GLUE, NAMES, ZERO_SHOT, Row
+from task_rows import EMBEDDED, FEW_SHOT, FINETUNED, GLUE, NAMES, PRETRAINED, ZERO_SHOT, Row
 
 import litebert
 from litebert.errors import LitebertError
@@ -272,10 +272,38 @@ def of_glue(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def of_pretrained(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Take a row from what ``litebert evaluate --json`` said of the checkpoint.
+
+    Raises:
+        Missing: It is not there.
+    """
+    row, model = PRETRAINED[name], Path(arguments.model).name
+    file = f"{model}-{row.benchmark}.json"
+    path = next((p for p in (RESULTS / file, Path(__file__).parent / "results" / file) if p.is_file()), None)
+    if path is None:
+        raise Missing(f"there is no {file}: litebert evaluate {model} --benchmark {row.benchmark} --json")
+    parts = json.loads(path.read_text())["data"]
+    found = parts[row.part] if row.part else next(iter(parts.values()))
+    words = found.get("baseline", {}).get("unigram")
+    value = found["metrics"][row.metric]
+    return {
+        "metric": row.metric, "median": value, "deviation": None, "scores": [value], "others": {},
+        "trivial": None if row.chance is None else {"name": "guessing", "value": row.chance},
+        "words": None if words is None else {"name": "pieces by themselves", "value": words},
+        "task": row.task, "split": "held-out" if row.benchmark == "pretraining" else "all",
+        "records": {"train": None, "test": found[row.count] if row.count else found["records"]},
+        "recipe": f"{model} as it is", "command": f"litebert evaluate {model} --benchmark {row.benchmark}", "minutes_a_seed": None,
+        "note": "",
+    }  # fmt: skip
+
+
 def run(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Make a row by name."""
     if name in GLUE:
         return of_glue(name, arguments)
+    if name in PRETRAINED:
+        return of_pretrained(name, arguments)
     row = next(row for row in (*FINETUNED, FEW_SHOT, ZERO_SHOT, *EMBEDDED) if row.name == name)
     own = {FEW_SHOT.name: few_shot, ZERO_SHOT.name: zero_shot, **dict.fromkeys((r.name for r in EMBEDDED), embedded)}
     return own.get(name, finetuned)(row, arguments)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, Self, get_args, overload
 
 import numpy as np
@@ -26,6 +27,8 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 
 CANDIDATES = 100
 """How deep each ranking is looked at before they are fused, reranked or grouped."""
+DEEPER = 4
+"""Times that, again and again, while the best chunks are of fewer documents than asked for."""
 _RANK_CONSTANT = 60
 
 
@@ -179,9 +182,14 @@ class Index:
         vectors = self._vectors(queries) if mode != "bm25" else [None] * len(queries)
         results = []
         for text, vector in zip(queries, vectors, strict=True):
-            hits = self._hits(text, vector, mode, depth, condition, exact=exact)
+            find = partial(self._hits, text, vector, mode, condition=condition, exact=exact)
+            deep = depth
+            hits = find(deep)
+            while per_document and candidates is None and len(_best_chunks(hits[:deep])) < top and len(hits) >= deep:
+                deep *= DEEPER
+                hits = find(deep)
             if rerank is not None:
-                hits = _reranked(text, hits[:depth], rerank)
+                hits = _reranked(text, hits[:deep], rerank)
             results.append((_best_chunks(hits) if per_document else hits)[:top])
         return results[0] if isinstance(query, str) else results
 
@@ -189,7 +197,7 @@ class Index:
         return list(self.embedder.embed(queries)) if queries else []
 
     def _hits(
-        self, text: str, vector: np.ndarray | None, mode: str, depth: int, condition: Condition | None, *, exact: bool
+        self, text: str, vector: np.ndarray | None, mode: str, depth: int, *, condition: Condition | None, exact: bool
     ) -> list[Hit]:
         if not text.strip():
             return []

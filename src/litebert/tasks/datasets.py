@@ -203,6 +203,8 @@ def hold_out(
 ) -> tuple[list[Record], list[Record]]:
     """Split records into a larger and a smaller part, each label in both as far as possible; always the same split.
 
+    Copies of a record that is held out are held out with it, so that nothing is scored that was trained on.
+
     Args:
         records: At least two.
         fraction: Part that is held out.
@@ -231,6 +233,9 @@ def hold_out(
         held.update(int(i) for i in shuffled[: round(fraction * len(indices))])
     if not held:
         held = {int(generator.integers(len(records)))}
+    texts = {(records[i].text, records[i].pair) for i in held}
+    with_copies = {i for i, record in enumerate(records) if (record.text, record.pair) in texts}
+    held = with_copies if len(with_copies) < len(records) else held
     if len(held) == len(records):
         raise DataError(f"with dev_fraction={fraction} no training record is left", hint="Choose a smaller one.")
     return [r for i, r in enumerate(records) if i not in held], [r for i, r in enumerate(records) if i in held]

@@ -183,6 +183,20 @@ def wikiqa(tmp_path):
     return folder.parent
 
 
+def test_what_the_checkpoint_does_by_itself_is_taken_from_its_evaluations(programs, wikiqa):
+    tasks, _, results = programs
+    answer = {
+        "data": {"heldout": {"metrics": {"mlm_accuracy": 0.25, "sop_accuracy": 0.75}, "positions": 90, "pairs": 8}}
+    }
+    (results / "small-pretraining.json").write_text(json.dumps(answer))
+    tasks.main(["--data", str(wikiqa), "--only", "fill-mask,coherence,blimp", "--model", "models/small"])
+    found = json.loads((results / "tasks.json").read_text())
+    masks, order = found["rows"]["fill-mask"], found["rows"]["coherence"]
+    assert (masks["median"], masks["records"]["test"], masks["trivial"]) == (0.25, 90, None)
+    assert (order["median"], order["records"]["test"], order["trivial"]["value"]) == (0.75, 8, 0.5)
+    assert "small-blimp.json" in found["skipped"]["blimp"]
+
+
 def test_rows_are_gathered_one_by_one(programs, wikiqa, monkeypatch, capsys):
     tasks, _, results = programs
     calls = []

@@ -145,6 +145,26 @@ def test_long_documents_have_chunks_with_offsets(place, write, build):
     assert len(index.search("paragraph", top=100, per_document=True)) == 1
 
 
+def test_one_long_document_does_not_hide_the_others(place, write, build):
+    """Its chunks fill all that is looked at first."""
+    long = write(
+        "\n\n".join(f"Paragraph {n} is a paragraph of the long text, paragraph." for n in range(150)), "long.txt"
+    )
+    for name in "abc":
+        write(
+            f"Something else altogether, and one paragraph that file {name} has as well, among other words.",
+            f"{name}.txt",
+        )
+    build(str(Path(long).parent), place, chunks=ChunkSettings(tokens=16, overlap=0))
+    index = Index.open(place, embedder=WordCounts())
+    for mode in ("bm25", "dense", "hybrid"):
+        assert {hit.id for hit in index.search("paragraph", top=100, mode=mode)} == {"long.txt"}
+        found = index.search("paragraph", top=3, mode=mode, per_document=True)
+        assert len({hit.id for hit in found}) == 3 and found[0].id == "long.txt"
+    few = index.search("paragraph", top=3, mode="dense", per_document=True, candidates=10)
+    assert len(few) == 1, "who says how deep to look is heeded"
+
+
 def test_a_file_that_shrinks_leaves_no_parts_behind(place, write, build):
     line = "All work and no play makes a dull boy of anyone. "
     path = write(line * 45_000, "book.txt")  # over 2 MB: three parts

@@ -97,6 +97,18 @@ def test_json_spans_and_words(tmp_path):
     assert two.text == "Peter left" and two.label.entities == (Span(0, 5, "PER"),) and three.label == Tagged(())
 
 
+def test_words_alone_are_enough_to_be_answered(tmp_path):
+    path = tmp_path / "a.conll"
+    path.write_text("Peter\nleft\n\nhome\n")
+    first, second = read_tagged(path, labels_required=False)
+    assert (first.text, second.text) == ("Peter left", "home") and first.label is second.label is None
+    assert [first.text[a:b] for a, b in words_of(first)] == ["Peter", "left"]
+    path.write_text("Peter\nleft O\n")
+    assert read_tagged(path, labels_required=False)[0].text == "Peter left", (
+        "further columns are passed over, as elsewhere"
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [

@@ -409,6 +409,15 @@ def test_without_the_library_training_is_refused_at_once(tokenizer, monkeypatch)
     assert ranking.METRICS == ("map", "mrr", "ndcg@10") and encode(RerankTask(), [pair()], tokenizer)[0]
 
 
+def test_copies_are_held_out_together():
+    records = [Record(f"text {n % 50}", label=str(n % 2)) for n in range(200)]
+    train, dev = hold_out(records, 0.1)
+    assert not {r.text for r in train} & {r.text for r in dev}
+    assert len(train) + len(dev) == 200 and {r.label for r in dev} == {"0", "1"}
+    train, dev = hold_out([Record("the same", label="a")] * 20, 0.1)
+    assert (len(train), len(dev)) == (18, 2), "where there is nothing else"
+
+
 def test_some_records_keep_the_texts_of_a_query_together():
     records = [Record(f"query {n // 4}", pair=f"text {n}", label="1") for n in range(40)]
     found = some_of(records, 10, RerankTask.source)

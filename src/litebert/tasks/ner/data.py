@@ -101,7 +101,7 @@ def read_tagged(path: str | Path, *, format: str | None = None, labels_required:
     """Read texts with entities.
 
     Args:
-        path: CoNLL columns or JSON Lines; plain lines or tables with a text where no labels are required.
+        path: CoNLL columns or JSON Lines; where no labels are required also a word a line, plain lines or tables with a text.
         format: ``conll``, or of ``records.FORMATS``, where the suffix does not tell.
         labels_required: Refuse a text without them.
 
@@ -117,7 +117,7 @@ def read_tagged(path: str | Path, *, format: str | None = None, labels_required:
 def iter_tagged(path: str | Path, *, format: str | None = None, labels_required: bool) -> Iterator[Record]:
     """Yield texts with entities one by one; arguments and errors as in ``read_tagged``."""
     if format == "conll" or (format is None and str(path) != STDIN and _is_conll(path)):
-        yield from _sentences(path)
+        yield from _sentences(path, labels_required=labels_required)
         return
     table = open_table(path, format=format, header=True, columned=False)
     empty = True
@@ -165,19 +165,22 @@ def _is_conll(path: str | Path) -> bool:
 # --- CoNLL ----------------------------------------------------------------------------------------------------------------
 
 
-def _sentences(path: str | Path) -> Iterator[Record]:
+def _sentences(path: str | Path, *, labels_required: bool) -> Iterator[Record]:
+    """Yield sentences; if the first line has a word alone, and that is enough, so have all."""
     rows: list[tuple[str, str]] = []
+    tagged: bool | None = True if labels_required else None
     first, empty = 1, True
     for number, line in text_lines(path):
         cells = line.split("\t") if "\t" in line else line.split()
         if not line.strip() or cells[0] == "-DOCSTART-":
             if rows:
-                yield _of_rows(rows, first)
+                yield _of_rows(rows, first, tagged=tagged is True)
                 empty = False
             rows = []
             continue
-        tag = cells[-1].strip()
-        if len(cells) < 2 or parsed_tag(tag) is None:
+        tagged = len(cells) > 1 if tagged is None else tagged
+        tag = cells[-1].strip() if tagged else "O"
+        if tagged and (len(cells) < 2 or parsed_tag(tag) is None):
             raise DataError(
                 f"line {number} ends with {tag!r}, which is no tag" if len(cells) > 1 else f"line {number} has one column",
                 hint="A word and its tag, such as O, B-PER or I-PER, in the last column.", path=path, line=number,
@@ -185,13 +188,14 @@ def _sentences(path: str | Path) -> Iterator[Record]:
         first = number if not rows else first
         rows.append((cells[0].strip() or "\ufffd", tag))
     if rows:
-        yield _of_rows(rows, first)
+        yield _of_rows(rows, first, tagged=tagged is True)
     elif empty:
         raise DataError(f"{path} has no sentence", hint="A word and its tag a line.", path=path)
 
 
-def _of_rows(rows: Sequence[tuple[str, str]], line: int) -> Record:
-    return _of_words([word for word, _ in rows], [tag for _, tag in rows], line)
+def _of_rows(rows: Sequence[tuple[str, str]], line: int, *, tagged: bool) -> Record:
+    record = _of_words([word for word, _ in rows], [tag for _, tag in rows], line)
+    return record if tagged else replace(record, label=None)
 
 
 def _of_words(words: Sequence[str], tags: Sequence[str], line: int) -> Record:

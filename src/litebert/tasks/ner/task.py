@@ -318,6 +318,8 @@ class NerTask(Task):
         worst.sort(key=lambda one: -one[0])
         unknown = [f"{kind!r} ({gold[kind]})" for kind in sorted(gold) if f"B-{kind}" not in self.labels]
         evaluation = Evaluation(metrics=metrics, per_label=rows, worst=[one for _, one in worst[:_SHOWN]])
+        if not gold:
+            evaluation.notes.append("there is no entity to find, so F1 is 0 whatever the model does")
         if unknown:
             evaluation.notes.append(f"types of entities that the model does not know, and misses: {', '.join(unknown)}")
         return Score(metrics["f1"], evaluation)
