@@ -219,7 +219,7 @@ async def _confirmed(
                     await work.open(server.port, left[server.name] or 0.0, seed=1000 + 10 * attempt + turn)
                 )
         for name, rows in runs.items():
-            p99 = statistics.median(float("inf") if p is None else p for p, _ in rows)
+            p99 = round(statistics.median(float("inf") if p is None else p for p, _ in rows), 1)
             rate = left[name] or 0.0
             if p99 > work.limit:
                 left[name] = LOWER * rate

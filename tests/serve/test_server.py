@@ -1,7 +1,11 @@
 """The server as a process: started, asked, refused, ended."""
 
+import os
+import platform
 import signal
 import socket
+import subprocess
+import sys
 from contextlib import suppress
 
 import pytest
@@ -103,3 +107,41 @@ def test_a_port_that_is_taken(capsys):
         sock.listen()
         assert run(["serve", EMBED, "--port", str(sock.getsockname()[1])]) == 1
     assert "cannot listen" in capsys.readouterr().err
+
+
+_ARENAS = """
+import ctypes, sys, threading
+from litebert.serve.server import prepare_process
+from litebert.serve.settings import ServeSettings
+
+prepare_process(ServeSettings(log="off"))
+library = ctypes.CDLL(None)
+library.malloc.restype, library.fopen.restype = ctypes.c_void_p, ctypes.c_void_p
+together = threading.Barrier(12)
+
+def allocate():
+    together.wait()
+    library.malloc(ctypes.c_size_t(1000))
+    together.wait()
+
+threads = [threading.Thread(target=allocate) for _ in range(12)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+stream = ctypes.c_void_p(library.fopen(sys.argv[1].encode(), b"w"))
+library.malloc_info(0, stream)
+library.fclose(stream)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no arenas")
+def test_threads_share_two_arenas(tmp_path):
+    """Each keeps what it once had: a server would grow by 64 MB whenever some thread comes to a new one."""
+    environment = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"}
+    counts = []
+    for given in ({}, {"MALLOC_ARENA_MAX": "5"}):
+        told = tmp_path / "told.xml"
+        subprocess.run([sys.executable, "-c", _ARENAS, told], check=True, env={**environment, **given})
+        counts.append(told.read_text().count("<heap nr="))
+    assert counts[0] <= 2 < counts[1] <= 5, "who sets it is heeded"

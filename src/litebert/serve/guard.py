@@ -124,7 +124,7 @@ class Guard:
             raise RefusedError(WireError(401, "Unauthorized", "a key is needed", {"www-authenticate": "Bearer"}))
         body = await self._body(visit, receive)
         if visit.length <= AT_ONCE:
-            self._check_rush(visit)
+            self._check_rush(visit, len(body))
         if self.settings.log_inputs:
             visit.body = body.decode("utf-8", "replace")
         if visit.headers.get("content-type", "").split(";")[0] in _FORGOTTEN:
@@ -157,7 +157,7 @@ class Guard:
         if visit.length > most:
             raise RefusedError(too_large)
         if visit.length > AT_ONCE:
-            self._check_rush(visit)
+            self._check_rush(visit, visit.length)
         body = bytearray()
         try:
             async with asyncio.timeout(self.settings.read_timeout):
@@ -174,11 +174,11 @@ class Guard:
         except TimeoutError:
             raise RefusedError(WireError(408, "Timeout", "the body did not come in time")) from None
 
-    def _check_rush(self, visit: _Visit) -> None:
+    def _check_rush(self, visit: _Visit, length: int) -> None:
         if self.rush is None:
             return
         try:
-            self.rush.enter(visit.scope, visit.length, visit.asked)
+            self.rush.enter(visit.scope, length, visit.asked)
         except OverloadError as error:
             visit.last = visit.length > AT_ONCE  # the rest of the body is still to come
             raise RefusedError(wire_error(error)) from None

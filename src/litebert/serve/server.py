@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import logging
 import multiprocessing
@@ -14,7 +15,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import uvicorn
@@ -33,6 +34,9 @@ from litebert.serve.worker import RESTARTS, WITHIN
 
 SETTINGS = "LITEBERT_SERVE_SETTINGS"
 """Environment variable by which processes of one server get its settings."""
+
+_ARENA_MAX = -8
+"""Number of this setting in malloc.h."""
 
 SILENCE = 300.0
 """Seconds after which a process that does not answer counts as hanging; one that starts on a busy machine is silent for long."""
@@ -295,10 +299,22 @@ def _signals_end_it() -> Iterator[None]:
 
 
 def prepare_process(settings: ServeSettings) -> None:
-    """Set what belongs to the process: how long it waits for headers, and where it logs to."""
+    """Set what belongs to the process: how long it waits for headers, where it logs to, and how its memory is parted."""
     PatientProtocol.patience = settings.read_timeout
+    _share_memory()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Lines(as_json=settings.log == "json"))
     attach(handler, "litebert", logging.INFO if settings.log != "off" else logging.WARNING)
     attach(handler, "uvicorn", logging.WARNING)
     attach(handler, "opentelemetry", logging.WARNING)
+
+
+def _share_memory() -> None:
+    """Let all threads allocate from two arenas, unless ``MALLOC_ARENA_MAX`` says otherwise.
+
+    The GNU C library has eight for each core, each keeps what it once had, and one that a thread comes to after hours is 64 MB more.
+    Other C libraries have no arenas, and pass this over.
+    """
+    if "MALLOC_ARENA_MAX" not in os.environ:
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).mallopt(_ARENA_MAX, 2)

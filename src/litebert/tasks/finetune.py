@@ -116,9 +116,10 @@ class Prepared:
 
 @dataclass
 class SeedResult:
-    """What one seed reached on dev."""
+    """What one seed reached on dev, with the task as it was fitted to that."""
 
     seed: int
+    task: Task
     score: Score
     best_step: int
     steps: int
@@ -300,9 +301,9 @@ def _run_seed(
         )  # fmt: skip
         outcome = trainer.run(resume=resume)
     outputs = predict_outputs(task, model, prepared.dev, pad_id=pad_id, device=device, autocast=False)
-    _, score = task.tune_and_score(outputs, prepared.splits.dev, prepared.dev)  # as of the model that people get
+    tuned, score = task.tune_and_score(outputs, prepared.splits.dev, prepared.dev)  # as of the model that people get
     result = SeedResult(
-        seed, score, outcome.best_step or outcome.step, outcome.step, outcome.seconds, outcome.restarts, outcome.finished,
+        seed, tuned, score, outcome.best_step or outcome.step, outcome.step, outcome.seconds, outcome.restarts, outcome.finished,
         [*early, *outcome.warnings],
     )  # fmt: skip
     return result, model
@@ -314,10 +315,7 @@ def _run_seed(
 def _conclude(
     prepared: Prepared, folder: RunFolder, results: Sequence[SeedResult], kept: SeedResult, model: Pretrained
 ) -> FinetuneResult:
-    pad_id = prepared.tokenizer.pad_id
-    device = next(model.parameters()).device
-    outputs = predict_outputs(prepared.task, model, prepared.dev, pad_id=pad_id, device=device)
-    task, score = prepared.task.tune_and_score(outputs, prepared.splits.dev, prepared.dev)
+    task, score = kept.task, kept.score
     names = list(score.evaluation.metrics)
     median = {n: statistics.median(r.score.evaluation.metrics[n] for r in results) for n in names}
     told = [
