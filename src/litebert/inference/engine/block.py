@@ -34,6 +34,9 @@ class PackedBlock:
         block: The trained one.
         config: Of its model.
         dtype: Of all products and states.
+
+    Attributes:
+        rounds: Whether it is given a round number of rows, as kernels of oneDNN are made for a number of them.
     """
 
     def __init__(self, block: Block, config: AlbertConfig, dtype: torch.dtype) -> None:
@@ -45,6 +48,7 @@ class PackedBlock:
         self.widen = PackedLinear(ffn.widen.weight, ffn.widen.bias, dtype, config.hidden_act)
         self.narrow = PackedLinear(ffn.narrow.weight, ffn.narrow.bias, dtype)
         self.ffn_norm = Norm(block.feed_forward_part.norm, dtype)
+        self.rounds = self.qkv.fused
 
     def __call__(self, x: Tensor, layout: TokenLayout, application: int, *, firsts_only: bool = False) -> Tensor:
         """Apply the block.

@@ -31,6 +31,7 @@ class WatchedBlock(PackedBlock):
     def __init__(self, block: Block, config: AlbertConfig, watch: Watch) -> None:
         super().__init__(block, config, torch.float32)
         self._block, self._watch = block, watch
+        self.rounds = False  # rows that are no tokens would be seen, too
 
     def __call__(self, x: Tensor, layout: TokenLayout, application: int, *, firsts_only: bool = False) -> Tensor:
         """Apply the block; as ``PackedBlock``."""

@@ -31,7 +31,7 @@ def drift(reference: PackedEncoder, other: PackedEncoder, batches: Sequence[Toke
         states = []
         for encoder in (reference, other):
             x, layout = encoder.begin(*batch, None)
-            states.append([after.float().clone() for after in encoder.states(x, layout, depth)])
+            states.append([after[: layout.tokens].float().clone() for after in encoder.states(x, layout, depth)])
         for layer, (one, two) in enumerate(zip(*states, strict=True)):
             away[layer] += float((one - two).square().sum())
             whole[layer] += float(one.square().sum())

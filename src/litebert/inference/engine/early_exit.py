@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from litebert.errors import UsageError
 from litebert.inference.engine.encoder import PackedEncoder
 from litebert.inference.engine.lanes import in_shares
+from litebert.inference.engine.tokens import rounded
 from litebert.model.outputs import EncoderOutput
 
 Stands = Callable[[Tensor, Tensor], Tensor]
@@ -96,4 +97,5 @@ class EarlyExit(nn.Module):
                     break
                 layout, tokens = layout.without(~stays)
                 x = x.index_select(0, tokens)
+                x = rounded(x) if self.encoder.rounds else x
         return pooled, applications

@@ -16,13 +16,19 @@ from litebert.config import AlbertConfig
 from litebert.errors import ConfigError
 from litebert.inference.engine.lanes import in_shares
 from litebert.inference.engine.linear import PackedLinear
-from litebert.inference.engine.tokens import TokenLayout
+from litebert.inference.engine.tokens import TokenLayout, rounded
 from litebert.model.albert import AlbertModel, Block
 from litebert.model.outputs import EncoderOutput
 
 
 class AnyBlock(Protocol):
-    """What a packed block of any precision is; see ``PackedBlock``."""
+    """What a packed block of any precision is; see ``PackedBlock``.
+
+    Attributes:
+        rounds: Whether it is given a round number of rows, see ``tokens.rounded``.
+    """
+
+    rounds: bool
 
     def __call__(self, x: Tensor, layout: TokenLayout, application: int, *, firsts_only: bool = False) -> Tensor:
         """Apply it."""
@@ -40,6 +46,7 @@ class PackedEncoder(nn.Module):
 
     Attributes:
         depth: Applications; None for the configuration's.
+        rounds: Whether blocks are given a round number of rows.
     """
 
     def __init__(
@@ -56,6 +63,7 @@ class PackedEncoder(nn.Module):
         self._groups: list[list[AnyBlock]] = []
         for group in model.encoder.groups:
             self._groups.append([pack(block) for block in cast("list[Block]", group)])
+        self.rounds = all(block.rounds for blocks in self._groups for block in blocks)
 
     def forward(
         self,
@@ -94,10 +102,11 @@ class PackedEncoder(nn.Module):
         self, input_ids: Tensor | None, attention_mask: Tensor | None, token_type_ids: Tensor | None, position_ids: Tensor | None,
         **unsupported: Any,
     ) -> tuple[Tensor, TokenLayout]:  # fmt: skip
-        """Return the (N, H) states before the first block, and how the tokens lie; arguments and errors as in ``forward``."""
+        """Return the (N or a few more, H) states before the first block, and how the N tokens lie; see ``forward``."""
         input_ids = checked_ids(input_ids, unsupported, self.config, "the fast encoder")
         layout = TokenLayout.of((input_ids.shape[0], input_ids.shape[1]), attention_mask, input_ids.device)
-        return self._embed(layout, input_ids, token_type_ids, position_ids), layout
+        x = self._embed(layout, input_ids, token_type_ids, position_ids)
+        return (rounded(x) if self.rounds else x), layout
 
     def _embed(
         self, layout: TokenLayout, input_ids: Tensor, token_type_ids: Tensor | None, position_ids: Tensor | None

@@ -95,7 +95,7 @@ class Int8Block:
 
     def __init__(self, block: Block, config: AlbertConfig, ranges: BlockRanges, keep: Collection[str] = ()) -> None:
         attention, ffn = block.attention_part.attention, block.feed_forward_part.ffn
-        self.heads = attention.heads
+        self.heads, self.rounds = attention.heads, True
         self.half = torch.bfloat16 if has_bfloat16_cpu() else torch.float32
         parts = {"qkv": attention.qkv, "output": attention.output, "widen": ffn.widen, "narrow": ffn.narrow}
         self.int8: dict[str, Int8Linear] = {}

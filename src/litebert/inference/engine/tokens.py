@@ -3,11 +3,14 @@
 Linear layers see N real tokens. Attention sees slabs: sequences of one length are a rectangle as they lie, so that no padding is
 computed and nothing is copied.
 
+Where kernels are made for a number of rows, a few rows that are no tokens follow the N (``rounded``); nothing attends to them.
+
 Legend: B sequences, T positions, N real tokens, A heads, D width of a head, H = A * D.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -108,7 +111,8 @@ class TokenLayout:
         return flat if self.indices is None else flat.index_select(0, self.indices)
 
     def pad(self, packed: Tensor) -> Tensor:
-        """Put the tokens back where they came from, zeros elsewhere: (N, ...) -> (B, T, ...)."""
+        """Put the tokens back where they came from, zeros elsewhere: (N or more, ...) -> (B, T, ...)."""
+        packed = packed[: self.tokens]
         if self.indices is None:
             return packed.view(*self.shape, *packed.shape[1:])
         out = packed.new_zeros((self.shape[0] * self.shape[1], *packed.shape[1:]))
@@ -135,6 +139,18 @@ def _slabs(lengths: Tensor) -> tuple[tuple[Slab, ...], Tensor]:
     return tuple(slabs), F.pad(lengths.cumsum(0)[:-1], (1, 0))
 
 
+def rounded(x: Tensor) -> Tensor:
+    """Add rows of zeros until their number is a round one: (N, ...) -> (N or up to an eighth more, ...).
+
+    oneDNN makes a kernel for every number of rows that it meets and keeps a thousand of them: making the four of a block takes as
+    long as computing hundreds of rows with them, and each keeps half a megabyte. Texts as they come have any number of tokens.
+    """
+    rows = len(x)
+    step = next(step for step, most in ((8, 128), (16, 512), (32, 2048), (64, math.inf)) if rows < most)
+    more = -rows % step
+    return F.pad(x, (0, 0) * (x.dim() - 1) + (0, more)) if more else x
+
+
 def attend_to_all(qkv: Tensor, heads: int, slabs: Sequence[Slab]) -> Tensor:
     """Attend from every token to every token of its sequence.
 
@@ -144,13 +160,15 @@ def attend_to_all(qkv: Tensor, heads: int, slabs: Sequence[Slab]) -> Tensor:
         slabs: Of the N tokens.
 
     Returns:
-        (N, H), heads side by side.
+        (N, H), heads side by side; zeros for rows after the N, as many as there are.
     """
     parts = []
     for slab in slabs:
         q, k, v = _heads(qkv, heads, slab).unbind(0)
         out = F.scaled_dot_product_attention(q, k, v)  # (count, A, length, D)
         parts.append(out.transpose(1, 2).reshape(slab.count * slab.length, -1))
+    if len(qkv) > slabs[-1].stop:
+        parts.append(qkv.new_zeros(len(qkv) - slabs[-1].stop, qkv.shape[1] // 3))
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
