@@ -17,7 +17,7 @@ from litebert.inference.engine.encoder import PackedEncoder
 from litebert.inference.engine.int8 import Int8Block, has_int8
 from litebert.inference.engine.linear import FUSED, PackedLinear
 from litebert.inference.engine.ranges import MATRICES, BlockRanges, Histogram, Range, smoothing_of
-from litebert.inference.engine.tokens import TokenLayout, attend_from_first, attend_to_all
+from litebert.inference.engine.tokens import TokenLayout, attend_from_first, attend_to_all, rounded
 from litebert.inference.texts import FEW, text_of_file
 from litebert.model.albert import ACTIVATION_FUNCTIONS, AlbertModel
 from litebert.text import AlbertTokenizer
@@ -91,6 +91,40 @@ def test_attention_stays_inside_each_sequence():
         assert torch.allclose(found[start : start + len(own)], expected.transpose(0, 1).reshape(len(own), 8), atol=1e-6)
         start += len(own)
     assert torch.allclose(attend_from_first(qkv, 2, layout.slabs), found[layout.firsts], atol=1e-6)
+
+
+def test_rows_are_rounded_to_few_numbers_and_nothing_sees_the_added_ones():
+    found = {len(rounded(torch.ones(rows, 2))) for rows in range(1, 4097)}
+    assert len(found) < 130 and all(len(rounded(torch.ones(rows, 2))) == rows for rows in found)
+    for rows in range(64, 4097):
+        assert rows <= len(rounded(torch.ones(rows, 1))) <= 1.125 * rows
+    x = rounded(torch.ones(13, 2))
+    assert x.shape == (16, 2) and bool((x[:13] == 1).all()) and bool((x[13:] == 0).all())
+    _, mask, _ = batch()
+    layout = TokenLayout.of(tuple(mask.shape), mask)
+    qkv = torch.randn(layout.tokens, 24, generator=torch.Generator().manual_seed(1))
+    more = torch.cat([qkv, torch.full((7, 24), torch.nan)])
+    attended = attend_to_all(more, 2, layout.slabs)
+    assert torch.equal(attended[: layout.tokens], attend_to_all(qkv, 2, layout.slabs))
+    assert len(attended) == len(more) and not attended[layout.tokens :].any()
+    assert torch.equal(layout.pad(more), layout.pad(qkv))
+
+
+def test_an_encoder_gives_its_blocks_round_numbers_only(monkeypatch):
+    """oneDNN makes and keeps kernels for each number of rows."""
+    model, seen = noisy(AlbertModel(config())), set()
+    for name in ("__call__", "plus"):
+        plain = getattr(PackedLinear, name)
+        monkeypatch.setattr(
+            PackedLinear, name, lambda self, x, *more, plain=plain: seen.add(len(x)) or plain(self, x, *more)
+        )
+    encoder = packed(model)
+    assert encoder.rounds
+    seen.clear()
+    for lengths in ((20, 3, 11), (9,), (20, 20, 20, 20, 20, 20, 20, 9)):
+        ids, mask, types = batch(lengths)
+        encoder(ids, mask, types)
+    assert seen == {40, 16, 160}, "of 34, 9 and 149"
 
 
 # --- Products -----------------------------------------------------------------------------------------------------------

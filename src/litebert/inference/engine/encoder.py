@@ -105,13 +105,12 @@ class PackedEncoder(nn.Module):
         """Return the (N or a few more, H) states before the first block, and how the N tokens lie; see ``forward``."""
         input_ids = checked_ids(input_ids, unsupported, self.config, "the fast encoder")
         layout = TokenLayout.of((input_ids.shape[0], input_ids.shape[1]), attention_mask, input_ids.device)
-        x = self._embed(layout, input_ids, token_type_ids, position_ids)
-        return (rounded(x) if self.rounds else x), layout
+        return self._embed(layout, input_ids, token_type_ids, position_ids), layout
 
     def _embed(
         self, layout: TokenLayout, input_ids: Tensor, token_type_ids: Tensor | None, position_ids: Tensor | None
     ) -> Tensor:
-        """Return (N, H) states before the first block."""
+        """Return the (N or a few more, H) states before the first block."""
         table = self.embeddings
         words = table.word(layout.pack(input_ids))  # (N, E)
         types = table.token_type.weight[0] if token_type_ids is None else table.token_type(layout.pack(token_type_ids))
@@ -122,6 +121,7 @@ class PackedEncoder(nn.Module):
         else:
             places = table.position(layout.positions())
         x = table.norm(words + types + places).to(self.dtype)
+        x = rounded(x) if self.rounds else x
         return x if self._projection is None else self._projection(x)
 
     def states(self, x: Tensor, layout: TokenLayout, depth: int) -> Iterator[Tensor]:
