@@ -57,6 +57,7 @@ def bag_of_words(task: Any, train: Sequence[Record], test: Sequence[Record]) -> 
     """Score TF-IDF of words and word pairs with a linear model; a pair's vectors stand side by side with their product."""
     from scipy.sparse import hstack
     from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.multiclass import OneVsRestClassifier
 
     words = _words([r.text for r in train] + [r.pair or "" for r in train])
 
@@ -70,6 +71,9 @@ def bag_of_words(task: Any, train: Sequence[Record], test: Sequence[Record]) -> 
     if task.kind == "regression":
         model = Ridge().fit(features(train), [float(r.label) for r in train])
         scores = np.asarray(model.predict(features(test)))[:, None]
+    elif task.kind == "multi":
+        model = OneVsRestClassifier(LogisticRegression(max_iter=2000)).fit(features(train), _of_each(task, train))
+        scores = np.asarray(model.decision_function(features(test))).reshape(len(test), -1)
     else:
         model = LogisticRegression(max_iter=2000).fit(features(train), [str(r.label) for r in train])
         scores = np.full((len(test), len(task.labels)), -30.0)  # of labels that the training records lack
@@ -78,10 +82,18 @@ def bag_of_words(task: Any, train: Sequence[Record], test: Sequence[Record]) -> 
     return dict(task.score(list(scores.astype(np.float32)), test, []).evaluation.metrics)
 
 
+def _of_each(task: Any, records: Sequence[Record]) -> Any:
+    return np.array([task.target(record) for record in records])
+
+
 def _classify(task: Any, train: Sequence[Record], test: Sequence[Record]) -> Baselines:
     words = Baseline("TF-IDF, linear model", bag_of_words(task, train, test))
     if task.kind == "regression":
         return Baselines(None, words)
+    if task.kind == "multi":
+        usual = np.where(_of_each(task, train).mean(axis=0) > 0.5, 30.0, -30.0).astype(np.float32)
+        constant = dict(task.score([usual] * len(test), test, []).evaluation.metrics)
+        return Baselines(Baseline("each label as it mostly is", constant), words)
     most = Counter(str(r.label) for r in train).most_common(1)[0][0]
     logits = np.full(len(task.labels), -30.0, dtype=np.float32)
     logits[task.labels.index(most)] = 0.0

@@ -62,6 +62,19 @@ def test_a_pair_s_words_are_compared(programs):
     assert programs[1].bag_of_words(value, scored, scored)["spearman"] > 0.8
 
 
+def test_the_words_of_several_labels(programs):
+    said = [
+        ("bad ugly word", ("rude",)),
+        ("good word", ()),
+        ("bad ugly spam", ("rude", "spam")),
+        ("spam offer", ("spam",)),
+    ]
+    records = [Record(text, label=labels) for text, labels in said * 9]
+    task = ClassifyTask.from_records(records, {"kind": "multi", "labels": ["rude", "spam"]})
+    found = programs[1].baselines(task, records, records)
+    assert found.words.figures["macro_f1"] == 1.0 and found.trivial.figures["macro_f1"] == 0.0
+
+
 def test_each_word_s_most_frequent_tag(programs):
     def tagged(text, *entities):
         spans = tuple(Span(text.index(e), text.index(e) + len(e), kind) for e, kind in entities)
