@@ -30,8 +30,8 @@ _TYPES: dict[Kind, str] = {"text": "string", "number": "double", "flag": "boolea
 _COLUMNS = ["document", "ordinal", "text", "start", "end", "source", "metadata"]
 _KEPT = timedelta(hours=1)
 """How long searches that are under way may go on with a version that has been replaced."""
-_PROBED, _REFINED = 32, 10
-"""Parts of the approximate index that are looked at, and how many times ``top`` vectors are compared exactly."""
+_PROBED, _REFINED, _COMPARED = 32, 10, 400
+"""Parts of the approximate index that are looked at; how many times ``top`` vectors are compared exactly, and how many at least."""
 
 
 class LanceStore:
@@ -244,7 +244,11 @@ class LanceStore:
         """See ``Store``."""
         with self._explained():
             query = self._table.search(vector, vector_column_name="vector").distance_type("dot")
-            query = query.bypass_vector_index() if exact else query.nprobes(_PROBED).refine_factor(_REFINED)
+            query = (
+                query.bypass_vector_index()
+                if exact
+                else query.nprobes(_PROBED).refine_factor(max(_REFINED, -(-_COMPARED // top)))
+            )
             return [_found(row, 1.0 - row["_distance"]) for row in self._answer(query, top, condition, "_distance")]
 
     def by_words(self, text: str, top: int, condition: Condition | None) -> list[Found]:
