@@ -94,14 +94,8 @@ def command(
         )
     with counting("evaluating", None, quiet=as_json) as progress, computing(engine["threads"]):
         found = evaluate(
-            pipeline.loaded,
-            data,
-            benchmark=benchmark,
-            split=split,
-            columns=columns,
-            limit=limit,
-            passes=pipeline.passes(progress),
-        )
+            pipeline.loaded, data, benchmark=benchmark, split=split, columns=columns, limit=limit, passes=pipeline.passes(progress),
+        )  # fmt: skip
     if (mean := mean_applications(pipeline.loaded)) is not None:
         say(f"{mean:.2f} applications of the shared block on average")
     _print_scores(found, as_json=as_json)
