@@ -1,5 +1,7 @@
 """One server with every model, asked in this process by the tests of its routes."""
 
+import logging
+
 import pytest
 
 pytest.importorskip("fastapi")
@@ -15,6 +17,17 @@ from tests.serve.tiny_models import write_tiny_models
 
 GENERAL, VECTORS = "litebert-small-en", "litebert-small-en-embed"
 """The bundled models, which are served first."""
+
+
+@pytest.fixture(autouse=True)
+def same_loggers():
+    """Leave loggers as they were: a server that is started in this process sets their levels, and later tests would hear nothing."""
+    loggers = [logging.getLogger(name) for name in ("litebert", "uvicorn", "opentelemetry")]
+    before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
 
 
 @pytest.fixture(scope="session")
