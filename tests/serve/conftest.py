@@ -20,14 +20,13 @@ GENERAL, VECTORS = "litebert-small-en", "litebert-small-en-embed"
 
 
 @pytest.fixture(autouse=True)
-def same_loggers():
-    """Leave loggers as they were: a server that is started in this process sets their levels, and later tests would hear nothing."""
-    loggers = [logging.getLogger(name) for name in ("litebert", "uvicorn", "opentelemetry")]
-    before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
-    yield
-    for logger, level, handlers in before:
-        logger.setLevel(level)
-        logger.handlers[:] = handlers
+def usual_loggers():
+    """Begin with loggers as they are at first: a server in this process sets levels, and some libraries silence whatever is there."""
+    for name in ("litebert", "litebert.serve", "litebert.serve.access", "uvicorn", "opentelemetry"):
+        logger = logging.getLogger(name)
+        logger.disabled, logger.propagate = False, True
+        logger.handlers.clear()
+        logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
