@@ -228,6 +228,17 @@ def test_a_promise_is_kept(made):
     assert worker.expected_wait(1) == pytest.approx(0.3) and worker.coming == 0
 
 
+def test_a_promise_is_redeemed_once_also_where_the_line_is_full(made):
+    worker = made(start=False)
+    worker.line.most_items = 1
+    asked(worker, upper, ["a"])
+    promised = worker.promise(30)
+    with pytest.raises(OverloadError):
+        worker.put(Request(Lane("upper", upper), ["a"], [30]), promised=promised)
+    worker.release(promised)
+    assert worker.coming == 0
+
+
 def test_its_rate_is_what_it_measured(made):
     clock = Clock()
     worker = made(budget=10_000, rate=100_000.0, clock=clock)

@@ -121,9 +121,9 @@ class Worker:
                 raise WorkerLostError(_ENDING if self._closing else "the worker is gone")
             if promised is None:
                 self._admit(request.waiting_tokens)
-            self.coming -= promised or 0
             request.arrived = self.clock()
             self.line.put(request)
+            self.coming -= promised or 0  # not before: what the line refuses is released by who was promised
             self._changed.notify_all()
 
     def promise(self, tokens: int) -> int:

@@ -148,16 +148,20 @@ def some_of(
         limit: Most of them; at least those of one source are returned.
         source: What a record is taken from; those of one source stay together, so that a query keeps all its texts.
     """
-    groups: dict[Any, list[int]] = defaultdict(list)
-    for index, record in enumerate(records):
-        own = source(record)
-        groups[(index,) if own is None else (None, own)].append(index)
-    sources = list(groups.values())
+    groups = _grouped([source(record) for record in records])
     chosen: list[int] = []
-    for number in np.random.default_rng(0).permutation(len(sources)):
-        if not chosen or len(chosen) + len(sources[number]) <= limit:
-            chosen += sources[number]
+    for number in np.random.default_rng(0).permutation(len(groups)):
+        if not chosen or len(chosen) + len(groups[number]) <= limit:
+            chosen += groups[number]
     return [records[i] for i in sorted(chosen)]
+
+
+def _grouped(sources: Sequence[Hashable | None]) -> list[list[int]]:
+    """Return the places of each source, in the order in which they come first; those of none stand alone."""
+    groups: dict[Any, list[int]] = defaultdict(list)
+    for index, own in enumerate(sources):
+        groups[(index,) if own is None else (None, own)].append(index)
+    return list(groups.values())
 
 
 def official_folder(data: str, name: str) -> None:
@@ -217,15 +221,12 @@ def hold_out(
         raise DataError(f"{len(records)} records are too few to hold some out", hint="Name a dev file: --dev FILE")
     generator = np.random.default_rng(0)
     by_label: dict[Any, list[int]] = defaultdict(list)
-    by_source: dict[Any, list[int]] = defaultdict(list)
     sources = [source(record) for record in records]
     for index, record in enumerate(records):
         by_label[record.label if isinstance(record.label, str) else ""].append(index)
-        own = sources[index]
-        by_source[(index,) if own is None else (None, own)].append(index)  # those of none stand alone
     held: set[int] = set()
     if any(one is not None for one in sources):
-        groups = list(by_source.values())
+        groups = _grouped(sources)
         for number in generator.permutation(len(groups))[: max(1, round(fraction * len(groups)))]:
             held.update(groups[number])
     for indices in by_label.values() if not held else ():
