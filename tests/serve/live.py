@@ -9,6 +9,7 @@ import time
 from contextlib import contextmanager
 
 import numpy as np
+import torch
 import uvicorn
 
 from litebert.serve.app import make_app
@@ -46,14 +47,16 @@ class Echo:
 
     own, tasks, precision, max_length = "embed", ("embed",), "fp32", 32
 
-    def __init__(self, name="echo", rate=1e6):
+    def __init__(self, name="echo", rate=1e6, threads=1):
         self.name = self.reference = name
         self.rate, self.batches, self.open, self.held = rate, [], threading.Event(), False
         self.tokenizer = AlbertTokenizer.bundled()
         self.pipelines = {"embed": None}
         self.config = type("Config", (), {"hidden_size": 4})()
-        settings = type("Settings", (), {"backend": "torch"})()
-        self.pipeline = type("Pipe", (), {"settings": settings, "labels": ()})()
+        settings = type(
+            "Settings", (), {"backend": "torch", "threads": threads, "compile": False, "deterministic": False}
+        )()
+        self.pipeline = type("Pipe", (), {"settings": settings, "labels": (), "device": torch.device("cpu")})()
 
     def measured_rate(self):
         return self.rate

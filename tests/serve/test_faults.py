@@ -63,7 +63,7 @@ def test_one_bad_text_fails_its_own_request_whole(server):
 def test_a_hanging_model_is_given_up_and_another_thread_takes_over(server, echo):
     hanging, waiting = blocked(server), server.begin("behind")
     server.waits(1)
-    server.engine.worker._now.since -= 10 * server.engine.settings.hang_timeout  # as if so much time had passed
+    server.engine.worker._hands[0].since -= 10 * server.engine.settings.hang_timeout  # as if so much time had passed
     assert hanging.result() == 503
     assert waiting.result() == 200, "what waited is computed by the next thread"
     assert server.embed("next") == 200

@@ -1,14 +1,17 @@
 """What a text is answered does not depend on what is asked beside it."""
 
 import random
+import threading
 
 import numpy as np
 import pytest
 
 pytest.importorskip("fastapi")
 
+from litebert.serve import engine as engine_module
+from litebert.serve.models import Models
 from tests.serve.conftest import GENERAL, VECTORS
-from tests.serve.live import PATIENT
+from tests.serve.live import PATIENT, Echo
 
 WORDS = (
     "river",
@@ -68,17 +71,19 @@ def servers(tiny_models):
     engines = {"fp32": {"precision": "fp32"}, "deterministic": {"deterministic": True}}
     started = {}
 
-    def ask(name):
-        if name not in started:
-            started[name] = TestClient(make_app(ServeSettings(models=models, engine=engines[name], **PATIENT)))
-            started[name].__enter__()
+    def ask(name, threads=None, **settings):
+        key = name, threads, *settings
+        if key not in started:
+            engine = {**engines[name], "threads": threads}
+            started[key] = TestClient(make_app(ServeSettings(models=models, engine=engine, **PATIENT, **settings)))
+            started[key].__enter__()
 
         def post(path, body):
-            answer = started[name].post(path, json=body)
+            answer = started[key].post(path, json=body)
             assert answer.status_code == 200, answer.text[:300]
             return answer.json()
 
-        return post
+        return post, started[key].app
 
     yield ask
     for one in started.values():
@@ -88,7 +93,7 @@ def servers(tiny_models):
 @pytest.mark.parametrize("asked", [embedded, predicted, ranked, filled])
 @pytest.mark.parametrize("engine", ["fp32", "deterministic"])
 def test_alone_and_among_fifty_others(servers, engine, asked):
-    post, given = servers(engine), texts(51, " [MASK]." if asked is filled else "")
+    (post, _), given = servers(engine), texts(51, " [MASK]." if asked is filled else "")
     together = asked(post, given)
     assert len(together) == 51 and len({str(row) for row in together}) > 45, "the answers must differ from text to text"
     for place in (0, 17, 50):
@@ -97,3 +102,41 @@ def test_alone_and_among_fifty_others(servers, engine, asked):
             assert alone == together[place], "to the last digit"
         else:
             np.testing.assert_allclose(alone, together[place], rtol=1e-5, atol=1e-5)
+
+
+def test_while_two_batches_are_computed_at_once(servers):
+    """Full batches wait while one is computed, so the other thread takes some, each with a part of the processor."""
+    given, begun, both = texts(400), [], threading.Event()
+
+    def sharing(hands):
+        begun.append(hands)
+        if hands == 2:
+            both.set()
+        elif not both.is_set():
+            both.wait(60)  # until the other has begun, too
+        return share(hands)
+
+    post, app = servers("fp32", threads=2, max_batch_tokens=300)
+    worker = app.state.engine.worker
+    share, worker._sharing = worker._sharing, sharing
+    together = np.asarray(embedded(post, given))
+    assert both.is_set() and set(begun) == {1, 2}
+    alone = np.concatenate([embedded(post, [given[place]]) for place in range(0, 400, 23)])
+    np.testing.assert_allclose(alone, together[::23], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "hands"),
+    [
+        ({}, 2),
+        ({"threads": 1}, 1),
+        ({"deterministic": True}, 1),
+        ({"backend": "onnxruntime"}, 1),
+        ({"compile": True}, 1),
+    ],
+)
+def test_when_two_batches_are_computed_at_once(settings, hands):
+    model = Echo(threads=2)
+    for name, value in settings.items():
+        setattr(model.pipeline.settings, name, value)
+    assert engine_module._hands(Models([model]))[0] == hands

@@ -94,6 +94,21 @@ def test_what_is_no_larger_than_a_turn_is_not_divided():
         assert all(sum(r is one for r, _ in batch.items) in (0, 2) for one in pairs)
 
 
+def test_whom_a_full_batch_cuts_short_keeps_his_place():
+    line = WaitingLine(400, turns=4)
+    cut, others = request([60, 350]), [request([90]) for _ in range(8)]
+    for one in (cut, *others):
+        line.put(one)
+    first, second, *_ = drained(line)
+    assert first.items[0] == (cut, 0) and len(first.items) == 4
+    assert second.items[0] == (cut, 1), "before those that came later: its turn was not over"
+    both, others = request([150, 350]), [request([90]) for _ in range(2)]
+    for one in (both, *others):
+        line.put(one)
+    first, second = drained(line)
+    assert len(first.items) == 3 and second.items == ((both, 1),), "a turn that is over is over"
+
+
 def test_a_large_request_leaves_room_in_every_batch():
     line = WaitingLine(80)
     large, small = request([1] * 1000), [request([10]) for _ in range(4)]

@@ -1,6 +1,8 @@
 """The thread that computes: poison, memory, hangs, deadlines, the end; and when it refuses."""
 
 import threading
+import time
+from contextlib import nullcontext
 
 import pytest
 
@@ -181,7 +183,7 @@ def test_a_thread_that_dies_is_replaced_until_it_dies_too_often(made, monkeypatc
     for round_ in range(module.RESTARTS + 1):
         assert not worker.broken
         request, done = asked(worker, upper, ["die"])
-        worker._thread.join(60)
+        worker._hands[0].thread.join(60)
         assert not worker.alive()
         worker.supervise()
         assert done.wait(60) and isinstance(request.error, WorkerLostError), round_
@@ -265,7 +267,133 @@ def test_closing_finishes_what_waits_and_takes_no_more(made):
         asked(worker, upper, ["b"])
     worker.start()
     assert done.wait(60) and request.answers == ["A"]
-    worker._thread.join(60)
-    assert not worker._thread.is_alive()
+    worker._hands[0].thread.join(60)
+    assert not worker._hands[0].thread.is_alive()
     worker.supervise()
     assert worker.listener.restarts == 0
+
+
+# --- Two threads ----------------------------------------------------------------------------------------------------------
+
+
+class Held:
+    """A computation that goes on when it is told to, and knows how many are at it."""
+
+    def __init__(self):
+        self.begun, self.release = threading.Semaphore(0), threading.Semaphore(0)
+
+    def __call__(self, inputs):
+        self.begun.release()
+        assert self.release.acquire(timeout=60)
+        return [text.upper() for text in inputs]
+
+    def begins(self, seconds=60.0):
+        return self.begun.acquire(timeout=seconds)
+
+
+def test_a_second_thread_helps_when_a_full_batch_waits_and_not_before(made):
+    held, shared = Held(), []
+
+    def sharing(hands):
+        shared.append(hands)
+        return nullcontext()
+
+    worker = made(budget=100, hands=2, sharing=sharing)
+    first, one = asked(worker, held, ["a"])
+    assert held.begins()
+    second, two = asked(worker, held, ["b"] * 9)
+    assert not held.begins(0.3), "ninety tokens wait for the thread that has the whole processor"
+    third, three = asked(worker, held, ["c"])
+    assert held.begins(), "a hundred are taken by the other"
+    assert shared == [1, 2] and worker.expected_wait(1) == pytest.approx(110 / worker.rate)
+    for _ in range(2):
+        held.release.release()
+    assert one.wait(60) and two.wait(60) and three.wait(60)
+    assert (first.answers, second.answers, third.answers) == (["A"], ["B"] * 9, ["C"])
+    assert [items for items, _ in worker.listener.batches] in ([1, 10], [10, 1]) and worker.idle()
+
+
+def test_one_request_is_computed_by_both(made):
+    held = Held()
+    worker = made(start=False, budget=40, hands=2)
+    request, done = asked(worker, held, list("abcdefgh"))
+    worker.start()
+    assert held.begins() and held.begins()
+    held.release.release(2)
+    assert done.wait(60) and request.answers == list("ABCDEFGH")
+
+
+def test_other_work_than_texts_is_computed_alone(made):
+    held = Held()
+    worker = made(start=False, budget=20, hands=2)
+    requests = [asked(worker, held, ["a", "b"]) for _ in range(2)]
+    search = asked(worker, held, ["search"], lane=Lane("search", held, typical=False))
+    after = [asked(worker, held, ["c", "d"]) for _ in range(2)]
+    worker.start()
+    assert held.begins() and held.begins() and not held.begins(0.2), "both texts, and not the search beside them"
+    held.release.release()
+    assert not held.begins(0.2), "nor beside one of them"
+    held.release.release()
+    assert held.begins() and not held.begins(0.2), "and nothing beside the search"
+    held.release.release()
+    assert search[1].wait(60) and held.begins() and held.begins(), "then both again"
+    held.release.release(2)
+    assert all(done.wait(60) for _, done in [*requests, *after])
+
+
+def test_batches_that_are_computed_at_once_share_their_time(made):
+    clock, held = Clock(), Held()
+    worker = made(start=False, budget=10_000, rate=10_000.0, hands=2, clock=clock)
+    assert worker.line.budget == 1000, "together they take 200 milliseconds"
+    done = [asked(worker, held, ["a"], [1000])[1] for _ in range(4)]
+    worker.start()
+    assert held.begins() and held.begins()
+    for number in range(4):
+        clock.now += 0.1
+        held.release.release()
+        assert until(lambda: sum(event.is_set() for event in done) == number + 1)  # noqa: B023 - it is called at once
+    assert worker.rate == pytest.approx(10_000)
+
+
+def test_one_that_hangs_does_not_take_the_other_with_it(made):
+    clock, held = Clock(), Held()
+    worker = made(start=False, budget=20, hands=2, hang=5.0, clock=clock)
+    lost, one = asked(worker, held, ["a", "b"])
+    worker.start()
+    assert held.begins()
+    clock.now += 4
+    kept, two = asked(worker, held, ["c", "d"])
+    assert held.begins()
+    clock.now += 2
+    assert not worker.alive()
+    worker.supervise()
+    assert one.wait(60) and isinstance(lost.error, WorkerLostError)
+    assert worker.alive() and worker.listener.restarts == 1 and not two.is_set()
+    held.release.release(2)
+    assert two.wait(60) and kept.answers == ["C", "D"]
+    after, three = asked(worker, upper, ["e"])
+    assert three.wait(60) and after.answers == ["E"]
+
+
+def test_closing_waits_for_both(made):
+    held = Held()
+    worker = made(budget=100, hands=2)
+    request, done = asked(worker, held, ["a"])
+    assert held.begins()
+    worker.close()
+    assert not worker.join(0.2), "one computes"
+    assert until(lambda: sum(hand.running() for hand in worker._hands) == 1), "and the other has ended"
+    assert worker.alive()
+    worker.supervise()
+    assert worker.listener.restarts == 0
+    held.release.release()
+    assert worker.join(60) and done.is_set() and request.answers == ["A"]
+
+
+def until(found, seconds=60.0):
+    ends = time.monotonic() + seconds
+    while not found():
+        if time.monotonic() > ends:
+            return False
+        time.sleep(0.005)
+    return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import islice
 from typing import Any
 
@@ -17,6 +18,8 @@ from litebert.tasks.zero_shot import ZeroShotModel
 
 Work = Callable[[Passes], list[Answer]]
 """Tokenised records, which only have to be computed."""
+
+_MOST: ContextVar[int | None] = ContextVar("most threads", default=None)
 
 
 def windows_of(
@@ -73,8 +76,11 @@ def windows_of(
 
 @contextmanager
 def computing(threads: int | None) -> Iterator[None]:
-    """Compute with a number of threads; None leaves it as it is."""
+    """Compute with a number of threads, or as many as ``at_most`` allows; None leaves it as it is."""
     before = torch.get_num_threads()
+    most = _MOST.get()
+    if threads is not None and most is not None:
+        threads = min(threads, most)
     if threads is not None and threads != before:
         torch.set_num_threads(threads)
     try:
@@ -82,3 +88,14 @@ def computing(threads: int | None) -> Iterator[None]:
     finally:
         if torch.get_num_threads() != before:
             torch.set_num_threads(before)
+
+
+@contextmanager
+def at_most(threads: int) -> Iterator[None]:
+    """Compute with no more than some threads, whatever is asked for within: others compute at the same time."""
+    token = _MOST.set(threads)
+    try:
+        with computing(threads):
+            yield
+    finally:
+        _MOST.reset(token)

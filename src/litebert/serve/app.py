@@ -24,6 +24,7 @@ from litebert.errors import LitebertError
 from litebert.serve.answers import Json
 from litebert.serve.document import complete_document
 from litebert.serve.engine import ClientGoneError, Engine, TooManyError
+from litebert.serve.event_loop import ServingLoop
 from litebert.serve.guard import Door, Guard
 from litebert.serve.keys import VARIABLE, Keys
 from litebert.serve.knowledge import open_knowledge
@@ -102,6 +103,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gc.collect()
     gc.freeze()  # what is here now stays: looking through it again and again would hold up everybody
     engine.worker.start()
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, ServingLoop):
+        loop.while_crowded(engine.worker.crowded)
     watch = asyncio.ensure_future(_watch(app))
     with suppress(ValueError):  # only the main thread is told of signals
         _heed_signals(app)

@@ -8,18 +8,20 @@ import math
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 import numpy as np
+import torch
 
 from litebert.errors import DataError, UsageError
+from litebert.inference.stream import at_most
 from litebert.serve.amounts import check_amount, work_of
 from litebert.serve.models import Models, ServedModel
 from litebert.serve.settings import ServeSettings
 from litebert.serve.tracing import UNNOTED, Notes
-from litebert.serve.waiting import Lane, Request, WaitingLine
+from litebert.serve.waiting import TURNS, Lane, Request, WaitingLine
 from litebert.serve.worker import Listener, TooLateError, Worker
 from litebert.tasks.base import Answer
 from litebert.tasks.reading.records import Record
@@ -31,6 +33,13 @@ LETTERS_A_TOKEN = 250
 
 LETTERS_OF_A_TOKEN = 5
 """About as many; for a first guess."""
+
+HANDS = 2
+"""Batches that may be computed at once on a CPU, each by a part of its threads.
+
+Other runtimes and devices share themselves out; and where the last digit counts, the threads that compute a text must not depend on
+what else is asked.
+"""
 
 T = TypeVar("T")
 
@@ -106,13 +115,16 @@ class Engine:
 
     def __init__(self, models: Models, settings: ServeSettings, listener: Listener) -> None:
         self.models, self.settings = models, settings
-        self.line = WaitingLine(settings.max_batch_tokens, most_items=settings.max_queue_items)
+        hands, sharing = _hands(models)
+        self.line = WaitingLine(
+            settings.max_batch_tokens, most_items=settings.max_queue_items, turns=max(TURNS // hands, 1)
+        )
         rates = {name: model.measured_rate() for name, model in models.items()}
         fastest = max(rates.values())
         self._weights = {name: fastest / rate for name, rate in rates.items()}
         self.worker = Worker(
             self.line, listener, rate=fastest, most_wait=settings.max_queue_ms / 1000, hang=settings.hang_timeout,
-            batch_seconds=settings.max_batch_ms / 1000,
+            batch_seconds=settings.max_batch_ms / 1000, hands=hands, sharing=sharing,
         )  # fmt: skip
         self.draining = False
         self._tokenisers = ThreadPoolExecutor(2, thread_name_prefix="tokenise")
@@ -317,6 +329,20 @@ class Engine:
         if request.error is not None:
             raise request.error
         return request.answers
+
+
+def _hands(models: Models) -> tuple[int, Callable[[int], AbstractContextManager[None]]]:
+    """Return how many batches may be computed at once, and what gives each its part of the threads."""
+    settings = [(model.pipeline.settings, model.pipeline.device.type) for model in models.values()]
+    threads = max(s.threads or torch.get_num_threads() for s, _ in settings)
+    ours = all(
+        device == "cpu" and s.backend == "torch" and not (s.compile or s.deterministic) for s, device in settings
+    )
+
+    def sharing(hands: int) -> AbstractContextManager[None]:
+        return nullcontext() if hands == 1 else at_most(max(threads // hands, 1))
+
+    return HANDS if ours and threads >= HANDS else 1, sharing
 
 
 def _tell(request: Request, ended: float, notes: Notes) -> None:

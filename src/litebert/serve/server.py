@@ -26,7 +26,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from litebert.errors import LitebertError, RunError
+from litebert.processors import usable_processors
 from litebert.serve.app import make_app
+from litebert.serve.event_loop import ServingLoop
 from litebert.serve.keys import VARIABLE, Keys, check_open
 from litebert.serve.logs import Lines, attach
 from litebert.serve.settings import ServeSettings
@@ -37,6 +39,9 @@ SETTINGS = "LITEBERT_SERVE_SETTINGS"
 
 _ARENA_MAX = -8
 """Number of this setting in malloc.h."""
+
+QUEUE = 2048
+"""Connections that may wait to be taken."""
 
 SILENCE = 300.0
 """Seconds after which a process that does not answer counts as hanging; one that starts on a busy machine is silent for long."""
@@ -245,8 +250,10 @@ class Processes(Multiprocess):
 def uvicorn_config(settings: ServeSettings, app: Any) -> uvicorn.Config:
     """Return how uvicorn serves an application, or the one that a name leads to."""
     return uvicorn.Config(
-        app, http=PatientProtocol, ws="none", log_config=None, access_log=False, server_header=False, timeout_keep_alive=30,
+        app, http=PatientProtocol, loop=f"{ServingLoop.__module__}:{ServingLoop.__name__}", ws="none",
+        log_config=None, access_log=False, server_header=False, timeout_keep_alive=30,
         timeout_graceful_shutdown=max(1, round(settings.shutdown_timeout)), lifespan="on", h11_max_incomplete_event_size=65536,
+        backlog=QUEUE,
     )  # fmt: skip
 
 
@@ -268,7 +275,7 @@ def listening(settings: ServeSettings) -> socket.socket:
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}",
             hint="Choose another --port; --port 0 takes a free one.",
         ) from error
-    sock.listen(2048)  # who comes while the models are loaded waits
+    sock.listen(QUEUE)  # who comes while the models are loaded waits
     sock.set_inheritable(True)
     return sock
 
@@ -280,11 +287,19 @@ def _run_many(settings: ServeSettings, sock: socket.socket) -> None:
         RunError: They could not start, or ended again and again.
     """
     with tempfile.TemporaryDirectory(prefix="litebert-metrics-") as folder:
-        os.environ[SETTINGS], os.environ["PROMETHEUS_MULTIPROC_DIR"] = settings.model_dump_json(), folder
+        os.environ[SETTINGS], os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared_out(settings).model_dump_json(), folder
         processes = Processes(settings, sock, folder)
         processes.run()
         if processes.problem is not None:
             raise RunError(processes.problem, hint="The log says why.")
+
+
+def shared_out(settings: ServeSettings) -> ServeSettings:
+    """Return the settings of each of several processes: its part of the processors, unless a number of threads was named."""
+    if settings.engine.threads is not None or "OMP_NUM_THREADS" in os.environ:
+        return settings
+    threads = max(usable_processors() // settings.workers, 1)
+    return settings.model_copy(update={"engine": settings.engine.model_copy(update={"threads": threads})})
 
 
 @contextmanager

@@ -9,7 +9,7 @@ longer than the budget is computed alone. Nothing here waits, locks or computes:
 from __future__ import annotations
 
 import math
-from collections import OrderedDict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -179,16 +179,33 @@ class WaitingLine:
         budget: Tokens of a batch.
         most_items: Items that may wait at once; one request may exceed it when nothing else waits.
         most_items_in_batch: Items of a batch.
+        turns: That a batch's budget holds.
     """
 
-    def __init__(self, budget: int, *, most_items: int = 32_768, most_items_in_batch: int = 1024) -> None:
-        self.budget, self.most_items, self.most_items_in_batch = budget, most_items, most_items_in_batch
+    def __init__(
+        self, budget: int, *, most_items: int = 32_768, most_items_in_batch: int = 1024, turns: int = TURNS
+    ) -> None:
+        self.budget, self.most_items, self.most_items_in_batch, self.turns = (
+            budget,
+            most_items,
+            most_items_in_batch,
+            turns,
+        )
         self.items, self.tokens = 0, 0
         self._a_turn_each: int | None = 0
         self._turns: OrderedDict[int, Request] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._turns)
+
+    def next_lane(self) -> Lane | None:
+        """Return the lane of the request whose turn it is."""
+        return next((request.lane for request in self._turns.values()), None)
+
+    @property
+    def _turn(self) -> int:
+        """Tokens after which a turn is over."""
+        return self.budget // self.turns
 
     def requests(self) -> Iterator[Request]:
         """Yield those that wait, in the order of their turns."""
@@ -234,11 +251,14 @@ class WaitingLine:
             return None, given_up
         head = next(iter(self._turns.values()))
         chosen = self._choose(head)
-        for request in dict.fromkeys(request for request, _ in chosen):
-            if request.waits:
-                self._turns.move_to_end(id(request))
-            else:
+        taken: dict[Request, int] = defaultdict(int)
+        for request, index in chosen:
+            taken[request] += request.tokens[index]
+        for request, tokens in taken.items():
+            if not request.waits:
                 del self._turns[id(request)]
+            elif tokens >= self._turn:
+                self._turns.move_to_end(id(request))  # whom a full batch cut short keeps his place
         self.items -= len(chosen)
         self.tokens -= sum(request.tokens[index] for request, index in chosen)
         return Batch(head.lane, tuple(chosen)), given_up
@@ -248,12 +268,11 @@ class WaitingLine:
         batch = _Filling(self.budget, self.most_items_in_batch, padded=lane.padded)
         batch.take(head, head.first())
         sharing = [request for request in self._turns.values() if request.lane.key == lane.key]
-        turn = self.budget // TURNS
         if lane.padded:
-            batch.take_turns(sharing, turn, lambda s: s == size)
-            batch.take_turns(sharing, turn, lambda s: s != size)
+            batch.take_turns(sharing, self._turn, lambda s: s == size)
+            batch.take_turns(sharing, self._turn, lambda s: s != size)
         else:
-            batch.take_turns(sharing, turn, lambda _s: True)
+            batch.take_turns(sharing, self._turn, lambda _s: True)
         return batch.items
 
     def _forget(self, request: Request) -> None:

@@ -1,7 +1,12 @@
-"""The thread that computes, one batch after the other, and what watches over it.
+"""The threads that compute, one batch after the other each, and what watches over them.
+
+While there is little to do, one of them computes with the whole processor, and what comes meanwhile waits for it: so a batch is ready
+soonest. As soon as a full batch waits, the next thread takes it, and each has a part of the processor to itself: none waits for
+another's slowest part then, nor for what is done between two batches. Other work than batches of texts (a search, an explanation) is
+computed while nothing else is.
 
 An exception in a batch of several is not held against all: each item is computed again alone, once, and only those that fail again are
-refused. A batch too large for the memory is halved, and so are those after it. If the thread ends or hangs, everything it was at fails
+refused. A batch too large for the memory is halved, and so are those after it. If a thread ends or hangs, everything it was at fails
 at once and another takes its place; after too many of them within a minute the process is no good any more, and says so (``broken``).
 """
 
@@ -12,6 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -61,12 +67,57 @@ class Listener(Protocol):
         ...
 
 
-@dataclass
-class _Now:
-    """What a thread is at."""
+@dataclass(eq=False)
+class _Hand:
+    """A thread, and what it is at.
 
+    Attributes:
+        thread: None before it is begun.
+        batch: That it computes; None while it waits.
+        since: When it began with it.
+        beside: How many hands computed then, itself included.
+    """
+
+    thread: threading.Thread | None = None
     batch: Batch | None = None
     since: float = 0.0
+    beside: int = 1
+
+    def running(self) -> bool:
+        """Whether its thread runs."""
+        return self.thread is not None and self.thread.is_alive()
+
+
+class _Rate:
+    """How many tokens a second are computed, by all hands together.
+
+    Of each batch its tokens count, and the time since the one before it ended: batches that are computed at once share their time.
+
+    Args:
+        rate: Until batches have been measured.
+        seconds: How long it counts as measured.
+    """
+
+    def __init__(self, rate: float, seconds: float) -> None:
+        self._tokens, self._seconds, self._mark, self._sound = rate * seconds, seconds, 0.0, True
+
+    @property
+    def value(self) -> float:
+        """Tokens a second."""
+        return self._tokens / self._seconds
+
+    def begin(self, batch: Batch, now: float, *, alone: bool) -> None:
+        """Note that a batch is begun, and whether none else is computed."""
+        if alone:
+            self._mark, self._sound = now, True
+        self._sound = self._sound and batch.lane.typical
+
+    def end(self, batch: Batch, now: float) -> None:
+        """Note that a batch has been computed."""
+        if self._sound:
+            self._tokens = 0.8 * self._tokens + 0.2 * batch.tokens
+            self._seconds = 0.8 * self._seconds + 0.2 * max(now - self._mark, 1e-6)
+        self._mark = now
 
 
 class Worker:
@@ -79,31 +130,40 @@ class Worker:
         most_wait: Seconds that a new request may be expected to wait; beyond it is refused.
         hang: Seconds after which a batch counts as hanging, whatever was estimated.
         batch_seconds: That a batch should take at most.
+        hands: Threads that compute.
+        sharing: Given how many of them compute at once: lets one use its part of the processor, for as long as it is open.
         clock: Of deadlines and durations.
     """
 
     def __init__(
         self, line: WaitingLine, listener: Listener, *, rate: float, most_wait: float = 2.0, hang: float = 60.0,
-        batch_seconds: float = 0.2, clock: Callable[[], float] = time.monotonic,
+        batch_seconds: float = 0.2, hands: int = 1,
+        sharing: Callable[[int], AbstractContextManager[None]] = lambda _hands: nullcontext(),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self.line, self.listener, self.most_wait, self.hang, self.clock = line, listener, most_wait, hang, clock
         self._most_tokens, self._batch_seconds = line.budget, batch_seconds
-        self.rate = rate
+        self._rate, self._sharing = _Rate(rate, batch_seconds), sharing
+        self._hands = [_Hand() for _ in range(hands)]
         self._set_budget()
         self.coming = 0
         self.broken = False
         self._changed = threading.Condition()
         self._closing = False
-        self._now = _Now()
         self._replaced: deque[float] = deque()
-        self._thread: threading.Thread | None = None
+
+    @property
+    def rate(self) -> float:
+        """Tokens that are computed in a second."""
+        return self._rate.value
 
     # --- From outside ---------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin to compute."""
         with self._changed:
-            self._launch()
+            for hand in self._hands:
+                self._launch(hand)
 
     def put(self, request: Request, *, promised: int | None = None) -> None:
         """Let a request wait for its turn, all of it or nothing.
@@ -124,7 +184,7 @@ class Worker:
             request.arrived = self.clock()
             self.line.put(request)
             self.coming -= promised or 0  # not before: what the line refuses is released by who was promised
-            self._changed.notify_all()
+            self._call()
 
     def promise(self, tokens: int) -> int:
         """Refuse at once what would wait too long, before anything is done for it; what is let in is not refused any more.
@@ -156,25 +216,34 @@ class Worker:
 
     def expected_wait(self, tokens: int) -> float:
         """Return the seconds until a request of so many tokens is expected to be begun; 0 where nothing else is to be done."""
-        at = self._now.batch
-        return (self.line.ahead_of(tokens) + self.coming + (at.tokens if at is not None else 0)) / self.rate
+        at_it = sum(batch.tokens for batch in self._batches())
+        return (self.line.ahead_of(tokens) + self.coming + at_it) / self.rate
 
     def alive(self) -> bool:
-        """Whether the thread computes or waits, and its batch is not older than it may be."""
-        now = self._now
-        thread = self._thread
-        if self.broken or thread is None or not thread.is_alive():
-            return False
-        return now.batch is None or self.clock() - now.since < self.longest(now.batch)
+        """Whether every thread computes or waits, and no batch is older than it may be."""
+        return not self.broken and all(self._sound(hand) for hand in self._hands)
+
+    def _sound(self, hand: _Hand) -> bool:
+        batch, since = hand.batch, hand.since
+        if self._closing and batch is None and not len(self.line):
+            return True  # it may end before the others
+        return hand.running() and (batch is None or self.clock() - since < self.longest(batch))
 
     def longest(self, batch: Batch) -> float:
         """Return the seconds after which a batch counts as hanging."""
         return max(self.hang, SLOWEST * batch.tokens / self.rate)
 
+    def crowded(self) -> bool:
+        """Whether a full batch waits; asked without a lock."""
+        return self.line.tokens >= self.line.budget
+
     def idle(self) -> bool:
         """Whether nothing waits and nothing is computed."""
         with self._changed:
-            return not len(self.line) and self._now.batch is None
+            return not len(self.line) and not self._batches()
+
+    def _batches(self) -> list[Batch]:
+        return [hand.batch for hand in self._hands if hand.batch is not None]
 
     def close(self) -> None:
         """Take no more work; what waits is still computed."""
@@ -183,35 +252,44 @@ class Worker:
             self._changed.notify_all()
 
     def join(self, seconds: float) -> bool:
-        """Wait until the thread has ended, which it does when it is closed and nothing waits; returns whether it has."""
-        if self._thread is not None:
-            self._thread.join(seconds)
-        return self._thread is None or not self._thread.is_alive()
+        """Wait until the threads have ended, which they do when it is closed and nothing waits; returns whether they have."""
+        until = time.monotonic() + seconds
+        for hand in self._hands:
+            if hand.thread is not None:
+                hand.thread.join(max(until - time.monotonic(), 0.0))
+        return not any(hand.running() for hand in self._hands)
 
     def abandon(self) -> None:
         """Take no more work, and fail what waits and what is computed at once."""
         with self._changed:
             self._closing = True
-            batch, self._now.batch = self._now.batch, None
-            lost = [*(r for r, _ in (batch.items if batch else ())), *self.line.requests()]
+            lost = [*(r for batch in self._batches() for r, _ in batch.items), *self.line.requests()]
+            for hand in self._hands:
+                hand.batch = None
             self._changed.notify_all()
         for request in dict.fromkeys(lost):
             request.fail(WorkerLostError(_ENDING))
 
     def supervise(self) -> None:
-        """Replace the thread if it has ended or hangs; to be called every second or so."""
-        if self.broken or self._thread is None or self.alive() or (self._closing and self.idle()):
+        """Replace threads that have ended or hang; to be called every second or so."""
+        if self._closing and self.idle():
             return
-        hangs = self._thread.is_alive()
+        for number, hand in enumerate(self._hands):
+            if not self.broken and hand.thread is not None and not self._sound(hand):
+                self._replace(number)
+
+    def _replace(self, number: int) -> None:
         with self._changed:
-            lost, self._now = self._now.batch, _Now()
+            gone = self._hands[number]
+            hangs, lost = gone.running(), gone.batch
+            self._hands[number] = new = _Hand()
             self._replaced.append(self.clock())
             while self._replaced[0] < self.clock() - WITHIN:
                 self._replaced.popleft()
             self.broken = len(self._replaced) > RESTARTS
             waiting = list(self.line.requests()) if self.broken else []
             if not self.broken:
-                self._launch()
+                self._launch(new)
         logger.error(
             "the worker %s%s",
             "hangs" if hangs else "has ended",
@@ -222,32 +300,49 @@ class Worker:
         for request in dict.fromkeys([*(r for r, _ in (lost.items if lost else ())), *waiting]):
             request.fail(error)
 
-    # --- The thread -----------------------------------------------------------------------------------------------------
+    # --- The threads ----------------------------------------------------------------------------------------------------
 
-    def _launch(self) -> None:
-        self._now = _Now()
-        self._thread = threading.Thread(target=self._work, args=(self._now,), name="compute", daemon=True)
-        self._thread.start()
+    def _launch(self, hand: _Hand) -> None:
+        hand.thread = threading.Thread(target=self._work, args=(hand,), name="compute", daemon=True)
+        hand.thread.start()
 
-    def _work(self, now: _Now) -> None:
+    def _call(self) -> None:
+        """Wake a hand if there may be something to do for it; waking it for nothing would cost those that compute."""
+        if not self._batches() or self._enough():
+            self._changed.notify()
+
+    def _enough(self) -> bool:
+        """Whether so much waits that another hand may help."""
+        lane = self.line.next_lane()
+        typical = lane is not None and lane.typical and all(batch.lane.typical for batch in self._batches())
+        return typical and self.line.tokens >= self.line.budget
+
+    def _work(self, hand: _Hand) -> None:
         """Compute until another thread has taken over, or all is done and nothing more comes."""
         while True:
-            batch = self._next(now)
+            batch = self._next(hand)
             if batch is None:
                 return
-            self._compute(batch, now)
+            self._compute(batch, hand)
 
-    def _next(self, now: _Now) -> Batch | None:
+    def _next(self, hand: _Hand) -> Batch | None:
         while True:
             with self._changed:
-                if self._now is not now:
+                if hand not in self._hands:
                     return None
-                now.batch = None
-                batch, given_up = self.line.take(self.clock())
+                batch: Batch | None = None
+                given_up: list[Request] = []
+                hand.batch = None
+                if not self._batches() or self._enough():
+                    batch, given_up = self.line.take(self.clock())
                 if batch is not None:
-                    now.batch, now.since = batch, self.clock()
+                    hand.since, hand.beside = self.clock(), 1 + len(self._batches())
+                    self._rate.begin(batch, hand.since, alone=hand.beside == 1)
+                    hand.batch = batch
+                    self._call()
                 elif not given_up:
-                    if self._closing:
+                    if self._closing and not len(self.line):
+                        self._changed.notify_all()
                         return None
                     self._changed.wait(1.0)
             for request in given_up:
@@ -260,33 +355,36 @@ class Worker:
             self.listener.dropped(request.left, "gone" if request.gone else "deadline")
         request.fail(TooLateError("the deadline was over before there was an answer"))
 
-    def _compute(self, batch: Batch, now: _Now) -> None:
-        started = self.clock()
+    def _compute(self, batch: Batch, hand: _Hand) -> None:
         for request in dict.fromkeys(r for r, _ in batch.items):
-            request.queued = request.queued or started - request.arrived
-        outcomes = self._outcomes(batch)
-        seconds = max(self.clock() - started, 1e-6)
-        if self._now is not now:  # it was given up, and its requests have been told
-            return
-        longest = max(request.tokens[index] for request, index in batch.items)
-        if batch.lane.typical:
-            self.rate += 0.2 * (batch.tokens / seconds - self.rate)
+            request.queued = request.queued or hand.since - request.arrived
+        with self._sharing(hand.beside):
+            outcomes = self._outcomes(batch)
+        with self._changed:
+            now = self.clock()
+            if hand not in self._hands:  # it was given up, and its requests have been told
+                return
+            self._rate.end(batch, now)
             self._set_budget()
+        seconds = max(now - hand.since, 1e-6)
+        longest = max(request.tokens[index] for request, index in batch.items)
         weight = batch.lane.weight
         self.listener.batch(
             len(batch.items), round(batch.tokens / weight), round(longest * len(batch.items) / weight), seconds
         )
-        for request in dict.fromkeys(r for r, _ in batch.items):
-            request.computing += seconds
-        for (request, index), outcome in zip(batch.items, outcomes, strict=True):
-            if isinstance(outcome, BaseException):
-                request.fail(outcome)
-            else:
-                request.answer(index, outcome)
+        with self._changed:  # another hand may be at other items of the same request
+            for request in dict.fromkeys(r for r, _ in batch.items):
+                request.computing += seconds
+            for (request, index), outcome in zip(batch.items, outcomes, strict=True):
+                if isinstance(outcome, BaseException):
+                    request.fail(outcome)
+                else:
+                    request.answer(index, outcome)
 
     def _set_budget(self) -> None:
-        """Let a batch have as many tokens as are computed in the time it may take."""
-        self.line.budget = round(min(max(self.rate * self._batch_seconds, LEAST_BATCH), self._most_tokens))
+        """Let a batch have as many tokens as are computed in the time it may take, when all hands compute."""
+        tokens = self.rate * self._batch_seconds / len(self._hands)
+        self.line.budget = round(min(max(tokens, LEAST_BATCH), self._most_tokens))
 
     def _outcomes(self, batch: Batch) -> Sequence[Any]:
         """Return an answer or an exception for each item."""

@@ -1,0 +1,61 @@
+"""The event loop of the server: what it leaves out of asyncio's, where processors are shared with those who compute.
+
+It looks for news less often while there is more to do than can be done. Each packet that comes wakes the loop, which takes a
+processor and the interpreter's lock from a thread that computes: at hundreds of requests a second, most of them refused, that costs
+more than handling them. While a full batch waits anyway nobody notices ten milliseconds, and what has come in that time is handled at
+once (network drivers do the same: interrupt coalescing). Otherwise everything is handled as it comes.
+
+And it takes few connections at a time: asyncio takes all that have come, so of several processes at one socket a single one would
+get a whole burst of clients, and keep it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import time
+from collections.abc import Callable
+from typing import Any
+
+PAUSE = 0.01
+"""Seconds between looks, while there is too much to do."""
+
+AT_A_TIME = 2
+"""Connections that are taken each time the loop looks."""
+
+
+class _Selector(selectors.DefaultSelector):
+    """Waits a little before it looks, if it is told to."""
+
+    crowded: Callable[[], bool] | None = None
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Return what is ready; ``timeout`` is 0 while the loop has work at hand, which is never held up."""
+        if self.crowded is not None and (timeout is None or timeout > 0) and self.crowded():
+            pause = PAUSE if timeout is None else min(PAUSE, timeout)
+            time.sleep(pause)
+            timeout = None if timeout is None else timeout - pause
+        return super().select(timeout)
+
+
+class ServingLoop(asyncio.SelectorEventLoop):
+    """The loop that serves."""
+
+    def __init__(self) -> None:
+        self._looks = _Selector()
+        super().__init__(self._looks)
+
+    def while_crowded(self, crowded: Callable[[], bool]) -> None:
+        """Look less often from now on, while that is so.
+
+        Args:
+            crowded: Asked before each look; must take no time.
+        """
+        self._looks.crowded = crowded
+
+    async def create_server(self, *args: Any, backlog: int = 100, **options: Any) -> asyncio.Server:
+        """Create a server as asyncio does, but take few connections at a time; ``backlog`` wait in the system's queue, as ever."""
+        server = await super().create_server(*args, backlog=AT_A_TIME, **options)
+        if (sock := options.get("sock")) is not None:
+            sock.listen(backlog)  # asyncio has given the queue the number that it takes at a time
+        return server

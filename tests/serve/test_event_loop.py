@@ -1,0 +1,100 @@
+"""The event loop: it pauses only while there is too much to do, and takes few connections at a time."""
+
+import asyncio
+import socket
+
+import pytest
+
+pytest.importorskip("fastapi")
+
+from litebert.processors import usable_processors
+from litebert.serve import event_loop
+from litebert.serve.event_loop import AT_A_TIME, PAUSE, ServingLoop
+from litebert.serve.server import shared_out, uvicorn_config
+from litebert.serve.settings import ServeSettings
+
+
+@pytest.fixture
+def loop():
+    found = ServingLoop()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def pauses(monkeypatch):
+    found = []
+    monkeypatch.setattr(event_loop.time, "sleep", found.append)
+    return found
+
+
+def test_it_pauses_while_it_is_crowded_and_has_nothing_at_hand(loop, pauses):
+    crowded = [True]
+    loop.while_crowded(lambda: crowded[0])
+    loop._looks.select(0)
+    assert pauses == [], "work at hand is not held up"
+    loop._looks.select(0.001)
+    loop._looks.select(PAUSE)
+    assert pauses == [0.001, PAUSE], "no timer is late"
+    crowded[0] = False
+    loop._looks.select(0.001)
+    assert len(pauses) == 2
+
+
+def test_what_comes_in_a_pause_is_handled_after_it(loop, pauses):
+    """A call from another thread is a byte in a socket, and is seen although the loop did not look meanwhile."""
+    loop.while_crowded(lambda: len(pauses) < 3)
+    done = loop.create_future()
+
+    def come(_seconds):
+        pauses.append(_seconds)
+        loop.call_soon_threadsafe(done.set_result, "done")
+
+    event_loop.time.sleep = come
+    assert loop.run_until_complete(asyncio.wait_for(done, 60)) == "done" and len(pauses) >= 1
+
+
+def test_it_takes_few_connections_at_a_time(loop):
+    listening = socket.create_server(("127.0.0.1", 0))
+    clients = [socket.create_connection(listening.getsockname()) for _ in range(7)]
+    looks, taken = [0], []
+    before = loop._looks.select
+
+    def select(timeout=None):
+        looks[0] += 1
+        return before(timeout)
+
+    loop._looks.select = select
+
+    class Connection(asyncio.Protocol):
+        def connection_made(self, transport):
+            taken.append(looks[0])
+            transport.close()
+
+    async def serve():
+        server = await loop.create_server(Connection, sock=listening, backlog=50)
+        while len(taken) < len(clients):
+            await asyncio.sleep(0.001)
+        server.close()
+
+    loop.run_until_complete(asyncio.wait_for(serve(), 60))
+    assert len(taken) == 7 and max(taken.count(look) for look in taken) <= AT_A_TIME
+    for client in clients:
+        client.close()
+
+
+def test_the_server_runs_on_it_and_keeps_its_queue():
+    config = uvicorn_config(ServeSettings(models=("a",)), None)
+    made = config.get_loop_factory()()
+    assert isinstance(made, ServingLoop) and config.backlog == 2048
+    made.close()
+
+
+def test_processes_share_the_processors(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    several = ServeSettings(models=("a",), workers=2)
+    assert shared_out(several).engine.threads == max(usable_processors() // 2, 1)
+    told = ServeSettings(models=("a",), workers=2, engine={"threads": 3})
+    assert shared_out(told).engine.threads == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert shared_out(several).engine.threads is None
