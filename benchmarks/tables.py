@@ -5,6 +5,7 @@ python benchmarks/tables.py
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from engine_tables import elastic, exports, loader
@@ -279,11 +280,12 @@ def blimp() -> list[str]:
     return [*lines, f"| all 67 paradigms{control} | {means} |"]
 
 
-def serve_load() -> list[str]:
-    data = read("serve_load")
+def serve_load(name: str = "serve_load") -> list[str]:
+    data = read(name)
     tokens = data["tokens"]
+    processes = "" if data.get("workers", 1) == 1 else f", {data['workers']} processes"
     lines = [
-        "\n## The server under load\n",
+        f"\n## The server under load{processes}\n",
         f"`{data['command']}`, {data['model']} ({data['precision']}), sentences, pairs and passages of {tokens['mean']:.0f} tokens on average, "
         f"{tokens['most']} at most, to `/embed`, {data['seconds']:g} s each, client and server on one machine. Requests come at random moments "
         f"whatever becomes of those before, and their time counts from the moment they were due. {machine(data['environment'])}.\n",
@@ -377,7 +379,7 @@ def bound(bar: dict) -> str:
 
 SECTIONS = {
     "inference": inference, "elastic": elastic, "exports": exports, "forward": forward, "tokenizer": tokenizer, "pretraining": pretraining, "loader": loader, "corpus": corpus,
-    "checkpoint": checkpoint, "litebert-small-en-blimp": blimp, "tasks": tasks, "embeddings": embeddings, "search": search, "serve_load": serve_load, "serve_peers": serve_peers,
+    "checkpoint": checkpoint, "litebert-small-en-blimp": blimp, "tasks": tasks, "embeddings": embeddings, "search": search, "serve_load": serve_load, "serve_load_processes": partial(serve_load, "serve_load_processes"), "serve_peers": serve_peers,
     "serve_soak": serve_soak, "serve_first_answer": serve_first_answer, "glue_random": glue, "demo": demo,
 }  # fmt: skip
 """By the name of the file of results; what was not measured is left out."""

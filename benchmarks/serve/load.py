@@ -1,13 +1,14 @@
 """The server under more load than it can take: what it does, and what becomes of those who come when it is too much.
 
-    litebert bench serve_load [--model litebert-small-en-embed] [--rates 0.5,0.9,1.2,3] [--seconds 20] [--clients 64] [--set NAME=VALUE]
+    litebert bench serve_load [--model litebert-small-en-embed] [--rates 0.5,0.9,1.2,3] [--seconds 20] [--clients 64] [--workers 2]
+                              [--set NAME=VALUE]
 
 Sentences, pairs and passages of 5 to 512 tokens to ``/embed``. Capacity is what clients get who send one request after the other (closed
 loop); then requests come at random moments (Poisson, fixed seed) at half, nine tenths, 1.2 and three times that rate, whatever becomes of
 those before, and their time counts from the moment they were due. Three bars at the highest rate: goodput of at least 90% of the most that
 was seen, in requests and in tokens; 99 of 100 accepted requests answered within the bound of the queue and the time that such requests
 take at the lowest rate; 99 of 100 refusals within 50 ms. How late the client was, and how much of a core it used, stands beside each
-figure. Writes benchmarks/results/serve_load.json.
+figure. Writes benchmarks/results/serve_load.json, with several processes serve_load_processes.json.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from litebert.serve.settings import ServeSettings
 from litebert.text import AlbertTokenizer
 from litebert.train.run_folder import environment
 
-RESULT = RESULTS / "serve_load.json"
+RESULT, RESULT_MANY = RESULTS / "serve_load.json", RESULTS / "serve_load_processes.json"
 RATES = (0.5, 0.9, 1.2, 3.0)
 LEAST_GOODPUT = 0.9
 """Of the most that was seen, at the highest rate."""
@@ -57,6 +58,7 @@ async def measured(
     requests = [encoded("/embed", body_of(one)) for one in asked]
     client = Client(port)
     await closed_loop(client, requests, clients=clients, seconds=min(seconds, 3.0))
+    client.close()  # a process that began later than another shall have its part of the connections
     settle = SETTLE * seconds
     run = await closed_loop(client, requests, clients=clients, seconds=seconds)
     capacity = summary(run, asked, settle=settle)
@@ -126,6 +128,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--rates", default=",".join(map(str, RATES)), help="times capacity")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each run")
     parser.add_argument("--clients", type=int, default=64, help="that measure capacity")
+    parser.add_argument("--workers", type=int, default=1, help="processes of the server")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the server")
     arguments = parser.parse_args(given)
     rates = tuple(float(rate) for rate in arguments.rates.split(","))
@@ -135,15 +138,16 @@ def main(given: Sequence[str] | None = None) -> None:
     queue_ms = float(given_queue[-1]) if given_queue else ServeSettings().max_queue_ms
     allow_many_connections()
     port = free_port()
-    with running("litebert", litebert_command([str(model)], port, arguments.set), port, "/readyz"):
+    command = litebert_command([str(model)], port, arguments.set, ("--workers", str(arguments.workers)))
+    with running("litebert", command, port, "/readyz"):
         info = json.loads(ask_server(port, "/info")[1])
         found = asyncio.run(measured(port, asked, rates=rates, seconds=arguments.seconds, clients=arguments.clients))
     bars = judged(found, queue_ms)
     for name, bar in bars.items():
         print(f"{'kept' if bar['kept'] else 'MISSED':<7} {name}: {bar}", flush=True)
-    write_json(RESULT, {
+    write_json(RESULT if arguments.workers == 1 else RESULT_MANY, {
         "command": " ".join(["litebert bench serve_load", *(sys.argv[1:] if given is None else given)]), "model": model.name,
-        "precision": info["model_dtype"], "queue_ms": queue_ms, "clients": arguments.clients, "seconds": arguments.seconds,
+        "precision": info["model_dtype"], "workers": arguments.workers, "queue_ms": queue_ms, "clients": arguments.clients, "seconds": arguments.seconds,
         "tokens": {"least": min(a.tokens for a in asked), "mean": round(sum(a.tokens for a in asked) / len(asked), 1), "most": max(a.tokens for a in asked)},
         **found, "bars": bars, "environment": environment(),
     })  # fmt: skip

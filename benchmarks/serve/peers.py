@@ -2,8 +2,8 @@
 
     litebert bench serve_peers [--infinity-python VENV/bin/python] [--limit-ms 500] [--seconds 15] [--rounds 3] [--without plain]
 
-The servers: ours as it comes and ours in fp32; FastAPI around transformers, as people write it (``plain_server.py``); and ``infinity-emb``
-from an environment of its own. All read one folder of weights, with a window of 512 tokens, and answer the same bodies on ``/embeddings`` in
+The servers: ours as it comes, ours in fp32, and ours with a process a core; FastAPI around transformers, as people write it
+(``plain_server.py``), in one process and with one a core; and ``infinity-emb`` from an environment of its own, which has no such setting. All read one folder of weights, with a window of 512 tokens, and answer the same bodies on ``/embeddings`` in
 OpenAI's form. All run, one is asked at a time, round after round. Requests come at random moments (Poisson, the same for all) at a rate that
 is doubled or halved in the interval that is left: a rate is held if 99 of 100 of all requests have their answer within the limit, a refusal
 or an error counting as none. The highest rate held is then asked ``--rounds`` times more and lowered by 5% until the median of these p99
@@ -45,13 +45,15 @@ from servers import asked as ask_server
 from traffic import Asked, mix, percentile, summary
 
 from litebert.files import write_json
+from litebert.processors import usable_processors
 from litebert.text import AlbertTokenizer
 from litebert.train.run_folder import environment
 
 RESULT = RESULTS / "serve_peers.json"
 HERE = Path(__file__).parent
 PATH, MODEL, WINDOW = "/embeddings", "model", 512
-OURS, OURS_FP32, PLAIN, INFINITY = "litebert", "litebert fp32", "plain", "infinity"
+OURS, OURS_FP32, OURS_MANY = "litebert", "litebert fp32", "litebert, a process a core"
+PLAIN, PLAIN_MANY, INFINITY = "plain", "plain, a process a core", "infinity"
 PACKAGES = ("infinity-emb", "transformers", "sentence-transformers", "torch", "numpy")
 LOWER = 0.95
 """What a rate is lowered by when the rounds after the search do not hold it."""
@@ -182,7 +184,7 @@ async def searched(servers: Sequence[Server], work: Work, *, clients: int, trial
         found[server.name] = {"closed_loop": closed}
         searches[server.name] = Search(max(0.8 * closed["goodput_per_second"], 0.5))
         print(
-            f"{server.name:<14} closed loop {closed['goodput_per_second']} a second, p99 {closed['p99_ms']} ms",
+            f"{server.name:<27} closed loop {closed['goodput_per_second']} a second, p99 {closed['p99_ms']} ms",
             flush=True,
         )
     for trial in range(trials):
@@ -194,7 +196,7 @@ async def searched(servers: Sequence[Server], work: Work, *, clients: int, trial
             p99, _ = await work.open(server.port, rate, seed=trial)
             search.note(rate, p99, work.limit)
             print(
-                f"{server.name:<14} {rate:8.1f} a second: p99 {p99} ms, {'held' if search.trials[-1]['held'] else 'not held'}",
+                f"{server.name:<27} {rate:8.1f} a second: p99 {p99} ms, {'held' if search.trials[-1]['held'] else 'not held'}",
                 flush=True,
             )
     rates = {name: search.held for name, search in searches.items()}
@@ -230,19 +232,19 @@ async def _confirmed(
                 "held_per_second": round(rate, 1), "p99_ms": p99, "p50_ms": statistics.median(row["p50_ms"] for _, row in rows),
                 "answered_per_second": answered, "client": [row["client"] for _, row in rows],
             }  # fmt: skip
-            print(f"{name:<14} holds {rate:.1f} a second: p99 {p99} ms", flush=True)
+            print(f"{name:<27} holds {rate:.1f} a second: p99 {p99} ms", flush=True)
     return found
 
 
 def ratios(found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:
     """Return how many times each peer's rate each of ours holds."""
-    peers = [name for name in found if name in (PLAIN, INFINITY)]
+    peers = [name for name in found if name in (PLAIN, PLAIN_MANY, INFINITY)]
 
     def of(ours: str, peer: str) -> float | None:
         a, b = found[ours]["held_per_second"], found[peer]["held_per_second"]
         return round(a / b, 2) if a and b else None
 
-    return {ours: {peer: of(ours, peer) for peer in peers} for ours in (OURS, OURS_FP32) if ours in found}
+    return {ours: {peer: of(ours, peer) for peer in peers} for ours in (OURS, OURS_FP32, OURS_MANY) if ours in found}
 
 
 # --- Starting -------------------------------------------------------------------------------------------------------------
@@ -252,10 +254,15 @@ def commands(
     folder: Path, ports: Mapping[str, int], infinity: Path | None, options: Sequence[str]
 ) -> dict[str, list[str]]:
     """Return the commands that start the servers, by name."""
+    cores, plain = usable_processors(), [sys.executable, str(HERE / "plain_server.py"), str(folder)]
     known = {
         OURS: litebert_command([f"{MODEL}={folder}"], ports[OURS]),
         OURS_FP32: litebert_command([f"{MODEL}={folder}"], ports[OURS_FP32], (), ("--precision", "fp32")),
-        PLAIN: [sys.executable, str(HERE / "plain_server.py"), str(folder), str(ports[PLAIN]), str(WINDOW)],
+        OURS_MANY: litebert_command([f"{MODEL}={folder}"], ports[OURS_MANY], (), ("--workers", str(cores))),
+        **{
+            name: [*plain, str(ports[name]), str(WINDOW), str(count)]
+            for name, count in ((PLAIN, 1), (PLAIN_MANY, cores))
+        },
     }
     if infinity is not None:
         known[INFINITY] = [
@@ -289,7 +296,11 @@ def main(given: Sequence[str] | None = None) -> None:
         "--infinity-option", action="append", default=[], help="of infinity, e.g. --infinity-option=--dtype=bfloat16"
     )
     parser.add_argument(
-        "--without", action="append", default=[], choices=[OURS_FP32, PLAIN], help="a server that is left out"
+        "--without",
+        action="append",
+        default=[],
+        choices=[OURS_FP32, OURS_MANY, PLAIN, PLAIN_MANY],
+        help="a server that is left out",
     )
     parser.add_argument("--limit-ms", type=float, default=500.0, help="of the p99")
     parser.add_argument("--seconds", type=float, default=15.0, help="of a trial")
@@ -309,7 +320,7 @@ def main(given: Sequence[str] | None = None) -> None:
     versions = versions_of(arguments.infinity_python)
     with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
         folder = with_window(source, Path(place), WINDOW)
-        ports = {name: free_port() for name in (OURS, OURS_FP32, PLAIN, INFINITY)}
+        ports = {name: free_port() for name in (OURS, OURS_FP32, OURS_MANY, PLAIN, PLAIN_MANY, INFINITY)}
         chosen = commands(folder, ports, arguments.infinity_python, arguments.infinity_option)
         servers = [
             stack.enter_context(running(name, command, ports[name], PATH, {"model": MODEL, "input": "ready?"}))
@@ -319,7 +330,7 @@ def main(given: Sequence[str] | None = None) -> None:
         precision = {
             server.name: json.loads(ask_server(server.port, "/info")[1])["model_dtype"]
             for server in servers
-            if server.name in (OURS, OURS_FP32)
+            if server.name in (OURS, OURS_FP32, OURS_MANY)
         }
         cosines = compared(servers, asked[:64])
         print(f"least cosine with transformers: {cosines}", flush=True)

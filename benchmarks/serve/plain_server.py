@@ -1,11 +1,17 @@
 """What people write: FastAPI around transformers, one request after the other. A peer for ``peers.py``.
 
-python benchmarks/serve/plain_server.py MODEL_FOLDER PORT WINDOW
+python benchmarks/serve/plain_server.py MODEL_FOLDER PORT WINDOW [PROCESSES]
+
+Several processes share the port and the processors.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import torch
 import uvicorn
@@ -13,8 +19,19 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from transformers import AutoModel, AutoTokenizer
 
-app = FastAPI()
 state: dict[str, object] = {}
+
+
+@asynccontextmanager
+async def loaded(_app: FastAPI) -> AsyncIterator[None]:
+    folder = os.environ["PLAIN_FOLDER"]
+    state["tokenizer"], state["model"] = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
+    state["window"] = int(os.environ["PLAIN_WINDOW"])
+    torch.set_num_threads(max(torch.get_num_threads() // int(os.environ["PLAIN_PROCESSES"]), 1))
+    yield
+
+
+app = FastAPI(lifespan=loaded)
 
 
 class Body(BaseModel):
@@ -34,7 +51,8 @@ def embeddings(body: Body) -> dict:
 
 
 if __name__ == "__main__":
-    folder, port, window = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    state["tokenizer"], state["model"] = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
-    state["window"] = window
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="error")
+    folder, port, window, *processes = sys.argv[1:]
+    count = int(processes[0]) if processes else 1
+    os.environ |= {"PLAIN_FOLDER": folder, "PLAIN_WINDOW": window, "PLAIN_PROCESSES": str(count)}
+    where = str(Path(__file__).parent)
+    uvicorn.run("plain_server:app", app_dir=where, host="127.0.0.1", port=int(port), log_level="error", workers=count)
