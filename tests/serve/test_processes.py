@@ -285,13 +285,19 @@ def test_two_processes_act_as_one_server(tmp_path):
         check_orphans(process, address)
 
 
-def test_sigterm_ends_them_well_and_what_cannot_start_says_why():
+def test_sigterm_ends_them_well_and_what_cannot_start_says_why(tmp_path, monkeypatch):
     command = [sys.executable, "-m", "litebert", "serve", "no-such-model", "--workers", "2", "--port", "0"]
     found = subprocess.run(command, capture_output=True, text=True, timeout=10 * HANG, check=False)
     assert found.returncode == 1 and "no-such-model" in found.stderr and "could not start" in found.stderr
     assert "Traceback" not in found.stderr
-    with serving(EMBED, "--workers", "2", "--log", "off", "--set", "drain_delay=0") as (process, address):
+    faq, place = tmp_path / "faq.csv", tmp_path / "temporary"
+    faq.write_text(FAQ)
+    place.mkdir()
+    monkeypatch.setenv("TMPDIR", str(place))
+    given = ("--workers", "2", "--faq", str(faq), "--log", "off", "--set", "drain_delay=0")
+    with serving(EMBED, *given) as (process, address):
         assert get(address, "/embed", {"inputs": "a"}, HANG)[0] == 200
+        assert list(place.glob("litebert-*")), "the index of the questions, and the figures of all processes"
         process.send_signal(signal.SIGTERM)
         assert process.wait(HANG) == 0
-        assert "Traceback" not in process.stderr.read()
+        assert "Traceback" not in process.stderr.read() and not list(place.glob("litebert-*"))

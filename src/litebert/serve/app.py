@@ -115,6 +115,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         watch.cancel()
         await engine.close(min(max(app.state.settings.shutdown_timeout, 1.0), LONGEST_CLOSE))
         app.state.tracing.close()
+        app.state.knowledge.close()
 
 
 def _heed_signals(app: FastAPI) -> None:

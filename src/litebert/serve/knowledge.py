@@ -96,6 +96,11 @@ class Knowledge:
     faq: str | None = None
     places: list[tempfile.TemporaryDirectory[str]] = field(default_factory=list)
 
+    def close(self) -> None:
+        """Remove what was built for this process: one that another process began does not clean up behind itself."""
+        for place in self.places:
+            place.cleanup()
+
     def find(self, name: str | None) -> tuple[str, Index]:
         """Return an index with its name; the only one, or the first that is not the FAQ, where none is named.
 
