@@ -240,3 +240,25 @@ def runpy_lines(folder, *texts):
         [sys.executable, str(folder / "example.py"), *texts], capture_output=True, text=True, check=True
     )
     return done.stdout.splitlines()
+
+
+def test_a_question_that_is_not_read_whole_is_told(trained, tmp_path, call, caplog):
+    short, long = "What colour is it?", "What colour is it, " + "and of what village " * 20 + "?"
+    rows = [
+        {
+            "id": str(i),
+            "question": question,
+            "context": "the red door",
+            "answers": {"text": ["red"], "answer_start": [4]},
+        }
+        for i, question in enumerate((short, long, long))
+    ]
+    asked = tmp_path / "asked.jsonl"
+    asked.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert call("predict", trained, asked).code == 0
+    assert caplog.text.count("2 of 3 records hold more than is read at once") == 1
+    scored = call("evaluate", trained, "--data", asked, "--json").envelope
+    assert any("2 of 3 records hold more" in warning for warning in scored["warnings"])
+    caplog.clear()
+    asked.write_text(json.dumps(rows[0]) + "\n")
+    assert call("predict", trained, asked).code == 0 and "records hold" not in caplog.text

@@ -85,8 +85,11 @@ def evaluate(
         sets = {name: _some(records, limit, task, name, warnings) for name, records in sets.items()}
     for name, records in sets.items():
         check_labelled(records, name, some=task.partly_labelled)
+        count = WindowCount()
         with in_file(name):
-            examples = task.examples(records, loaded.tokenizer, loaded.text, count=WindowCount())
+            examples = task.examples(records, loaded.tokenizer, loaded.text, count=count)
+        if (cut := count.told(len(records))) is not None:
+            warnings.append(f"{name}: {cut}")
         if (unknown := unknown_pieces(examples, loaded.tokenizer)) is not None:
             warnings.append(f"{name}: {unknown}")
         outputs = predict_outputs(

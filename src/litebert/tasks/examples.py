@@ -78,6 +78,19 @@ class WindowCount:
     windowed: int = 0
     truncated: int = 0
 
+    def told(self, records: int) -> str | None:
+        """Return a warning if something of the records is not read; None otherwise.
+
+        Args:
+            records: How many there are.
+        """
+        if not self.truncated:
+            return None
+        return (
+            f"{self.truncated} of {records} records hold more than is read at once (a question, an option or a sentence too long, or "
+            "text.long_text=truncate): what is beyond that is left out"
+        )
+
 
 def encode_records(
     records: Sequence[Record],

@@ -47,6 +47,7 @@ class TaskModel:
         info: Contents of ``litebert.json``.
         folder: Where it was read from; None for random weights.
         warned: Whether it was said that the vocabulary does not know the texts.
+        told_cut: Whether it was said that something is not read.
     """
 
     task: Task
@@ -56,6 +57,7 @@ class TaskModel:
     info: Mapping[str, Any]
     folder: Path | None = None
     warned: bool = False
+    told_cut: bool = False
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -94,7 +96,11 @@ class TaskModel:
         """
         task = self.task.for_call(options)
         unlabelled = [replace(r, label=None) for r in records]
-        examples = task.examples(unlabelled, self.tokenizer, self.text, count=WindowCount())
+        count = WindowCount()
+        examples = task.examples(unlabelled, self.tokenizer, self.text, count=count)
+        if not self.told_cut and (cut := count.told(len(records))) is not None:
+            self.told_cut = True
+            logger.warning("%s", cut)
         if not self.warned and (unknown := unknown_pieces(examples, self.tokenizer)) is not None:
             self.warned = True
             logger.warning("%s", unknown)
