@@ -28,6 +28,7 @@ from litebert.serve.event_loop import ServingLoop
 from litebert.serve.guard import Door, Guard
 from litebert.serve.keys import VARIABLE, Keys
 from litebert.serve.knowledge import open_knowledge
+from litebert.serve.memory import EVERY, give_back
 from litebert.serve.metrics import Metrics
 from litebert.serve.models import Models, ServedModel, load_model
 from litebert.serve.rush import Rush
@@ -106,13 +107,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
     if isinstance(loop, ServingLoop):
         loop.while_crowded(engine.worker.crowded)
-    watch = asyncio.ensure_future(_watch(app))
+    tasks = [asyncio.ensure_future(_watch(app)), asyncio.ensure_future(_tidy())]
     with suppress(ValueError):  # only the main thread is told of signals
         _heed_signals(app)
     try:
         yield
     finally:
-        watch.cancel()
+        for task in tasks:
+            task.cancel()
         await engine.close(min(max(app.state.settings.shutdown_timeout, 1.0), LONGEST_CLOSE))
         app.state.tracing.close()
         app.state.knowledge.close()
@@ -187,6 +189,12 @@ async def _watch(app: FastAPI) -> None:
         if engine.worker.broken or orphan:
             os.kill(os.getpid(), signal.SIGTERM)
             return
+
+
+async def _tidy() -> None:
+    while True:
+        await asyncio.sleep(EVERY)
+        await asyncio.get_running_loop().run_in_executor(None, give_back)
 
 
 # --- Errors ---------------------------------------------------------------------------------------------------------------

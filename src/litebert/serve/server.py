@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import json
 import logging
 import multiprocessing
@@ -15,7 +14,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
@@ -31,14 +30,12 @@ from litebert.serve.app import make_app
 from litebert.serve.event_loop import ServingLoop
 from litebert.serve.keys import VARIABLE, Keys, check_open
 from litebert.serve.logs import Lines, attach
+from litebert.serve.memory import share_arenas
 from litebert.serve.settings import ServeSettings
 from litebert.serve.worker import RESTARTS, WITHIN
 
 SETTINGS = "LITEBERT_SERVE_SETTINGS"
 """Environment variable by which processes of one server get its settings."""
-
-_ARENA_MAX = -8
-"""Number of this setting in malloc.h."""
 
 QUEUE = 2048
 """Connections that may wait to be taken."""
@@ -316,20 +313,9 @@ def _signals_end_it() -> Iterator[None]:
 def prepare_process(settings: ServeSettings) -> None:
     """Set what belongs to the process: how long it waits for headers, where it logs to, and how its memory is parted."""
     PatientProtocol.patience = settings.read_timeout
-    _share_memory()
+    share_arenas()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Lines(as_json=settings.log == "json"))
     attach(handler, "litebert", logging.INFO if settings.log != "off" else logging.WARNING)
     attach(handler, "uvicorn", logging.WARNING)
     attach(handler, "opentelemetry", logging.WARNING)
-
-
-def _share_memory() -> None:
-    """Let all threads allocate from two arenas, unless ``MALLOC_ARENA_MAX`` says otherwise.
-
-    The GNU C library has eight for each core, each keeps what it once had, and one that a thread comes to after hours is 64 MB more.
-    Other C libraries have no arenas, and pass this over.
-    """
-    if "MALLOC_ARENA_MAX" not in os.environ:
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).mallopt(_ARENA_MAX, 2)
