@@ -42,6 +42,8 @@ RESULT = RESULTS / "search.json"
 SIZE, CLUSTERS, BATCH, WORDS = 384, 2000, 5000, 40
 PEER = "sentence-transformers:"
 MODES = ("bm25", "dense", "hybrid")
+LESS = 0.25
+LESS_DENSE = f"hybrid, dense_weight={LESS:g}"
 
 
 # --- Cranfield ----------------------------------------------------------------------------------------------------------
@@ -103,8 +105,9 @@ def cranfield(folder: Path, model: str) -> dict:
             "build_seconds": round(time.perf_counter() - begun, 1),
         }
         index = Index.open(out, embedder=embedder)
-        for mode in MODES:
-            found = index.search(list(questions.values()), mode=mode, top=100, per_document=True, candidates=300)
+        for mode in (*MODES, LESS_DENSE):
+            how = {"mode": "hybrid", "dense_weight": LESS} if mode == LESS_DENSE else {"mode": mode}
+            found = index.search(list(questions.values()), top=100, per_document=True, candidates=300, **how)
             run = [ScoredDoc(q, hit.id, hit.score) for q, hits in zip(questions, found, strict=True) for hit in hits]
             scores = ir_measures.calc_aggregate([nDCG @ 10, AP, R @ 100], judged, run)
             result[mode] = {str(name): round(value, 4) for name, value in scores.items()}

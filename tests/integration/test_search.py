@@ -162,7 +162,13 @@ def test_questions_and_answers(call, embed_model, tmp_path):
     ]
     assert (known["known"], known["answer"]) == (True, "Press card.")
     assert call("search", tmp_path / "faq", "How do I reset my card?").out.startswith("Press card.")
-    for flag in (["--rerank", embed_model], ["--mode", "bm25"], ["--top", 3], ["--per-document"]):
+    for flag in (
+        ["--rerank", embed_model],
+        ["--mode", "bm25"],
+        ["--top", 3],
+        ["--per-document"],
+        ["--dense-weight", 0.2],
+    ):
         refused = call("search", tmp_path / "faq", "card", *flag)
         assert refused.code == 2 and f"{flag[0]} does not go with" in refused.err
     (tmp_path / "asked.jsonl").write_text('{"text": ""}\n{"text": "How do I reset my card?"}\n')

@@ -30,6 +30,13 @@ _AT_ONCE = 64
 )
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Hits a query.")
 @click.option("--mode", default="hybrid", show_default=True, help="hybrid, dense (by meaning) or bm25 (by words).")
+@click.option(
+    "--dense-weight",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="How much meaning counts in hybrid; words have the rest.",
+)
 @click.option("--filter", "condition", help="Condition on metadata: 'lang == \"en\" and year >= 1990'.")
 @click.option("--rerank", metavar="MODEL", help="Order the candidates by a model for rerank.")
 @click.option(
@@ -107,7 +114,7 @@ def _refuse_for_answers() -> None:
     from litebert.errors import UsageError
 
     context = click.get_current_context()
-    for name in ("rerank", "top", "mode", "candidates", "per_document", "exact"):
+    for name in ("rerank", "top", "mode", "candidates", "per_document", "exact", "dense_weight"):
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             flag = f"--{name.replace('_', '-')}"
             raise UsageError(

@@ -143,16 +143,18 @@ class Index:
     @overload
     def search(
         self, query: str, *, top: int = ..., mode: str = ..., filter: str | None = ..., rerank: Rerank | None = ...,
-        candidates: int | None = ..., per_document: bool = ..., exact: bool = ...,
+        candidates: int | None = ..., per_document: bool = ..., exact: bool = ..., dense_weight: float = ...,
     ) -> list[Hit]: ...  # fmt: skip
     @overload
     def search(
         self, query: list[str] | tuple[str, ...], *, top: int = ..., mode: str = ..., filter: str | None = ...,
         rerank: Rerank | None = ..., candidates: int | None = ..., per_document: bool = ..., exact: bool = ...,
+        dense_weight: float = ...,
     ) -> list[list[Hit]]: ...  # fmt: skip
     def search(
         self, query: str | Sequence[str], *, top: int = 10, mode: str = "hybrid", filter: str | None = None,
         rerank: Rerank | None = None, candidates: int | None = None, per_document: bool = False, exact: bool = False,
+        dense_weight: float = 0.5,
     ) -> list[Hit] | list[list[Hit]]:  # fmt: skip
         """Find the chunks that answer one query or several.
 
@@ -165,24 +167,28 @@ class Index:
             candidates: How many of each ranking are fused, reranked or grouped; default: 100, or ``top`` if that is more.
             per_document: The best chunk of each document only.
             exact: Compare with every vector, where the store would approximate.
+            dense_weight: How much the ranking by meaning counts in ``hybrid``, 0 to 1; that by words has the rest. Less than a half is
+                better where the texts are of a field that the model has hardly read of.
 
         Returns:
             Hits, best first; for several queries a list of such lists. An empty query finds nothing.
 
         Raises:
-            UsageError: An unknown mode, a filter that cannot be read, ``top`` below 1.
+            UsageError: An unknown mode, a filter that cannot be read, ``top`` below 1, a weight that is none.
         """
         if mode not in MODES:
             raise UsageError(f"unknown mode {mode!r}", hint=nearest(mode, MODES))
         if top < 1:
             raise UsageError(f"top must be at least 1, not {top}")
+        if not 0 <= dense_weight <= 1:
+            raise UsageError(f"dense_weight must be 0 to 1, not {dense_weight}")
         condition = None if filter is None else parse_filter(filter, self.description.fields)
         depth = max(candidates or CANDIDATES, top)
         queries = [query] if isinstance(query, str) else list(query)
         vectors = self._vectors(queries) if mode != "bm25" else [None] * len(queries)
         results = []
         for text, vector in zip(queries, vectors, strict=True):
-            find = partial(self._hits, text, vector, mode, condition=condition, exact=exact)
+            find = partial(self._hits, text, vector, mode, condition=condition, exact=exact, dense_weight=dense_weight)
             deep = depth
             hits = find(deep)
             while per_document and candidates is None and len(_best_chunks(hits[:deep])) < top and len(hits) >= deep:
@@ -197,8 +203,9 @@ class Index:
         return list(self.embedder.embed(queries)) if queries else []
 
     def _hits(
-        self, text: str, vector: np.ndarray | None, mode: str, depth: int, *, condition: Condition | None, exact: bool
-    ) -> list[Hit]:
+        self, text: str, vector: np.ndarray | None, mode: str, depth: int, *, condition: Condition | None, exact: bool,
+        dense_weight: float,
+    ) -> list[Hit]:  # fmt: skip
         if not text.strip():
             return []
         rankings: dict[str, list[Found]] = {}
@@ -206,7 +213,7 @@ class Index:
             rankings["dense"] = self.store.by_vector(vector, depth, condition, exact=exact)
         if mode != "dense":
             rankings["bm25"] = self.store.by_words(text, depth, condition)
-        return fuse(rankings)
+        return fuse(rankings, {"dense": 2 * dense_weight, "bm25": 2 * (1 - dense_weight)})
 
     def answer(self, question: str, *, filter: str | None = None) -> Reply:
         """Answer a question from an index of questions and answers, or say that the answer is not known.
@@ -246,8 +253,8 @@ class Index:
         )
 
 
-def fuse(rankings: Mapping[str, Sequence[Found]]) -> list[Hit]:
-    """Return the hits of one ranking as they are, those of several by the sum of 1 / (60 + rank)."""
+def fuse(rankings: Mapping[str, Sequence[Found]], weights: Mapping[str, float]) -> list[Hit]:
+    """Return the hits of one ranking as they are, those of several by the sum of their weight / (60 + rank)."""
     chunks: dict[tuple[str, int], Chunk] = {}
     scores: dict[tuple[str, int], dict[str, float]] = {}
     fused: dict[tuple[str, int], float] = {}
@@ -256,7 +263,7 @@ def fuse(rankings: Mapping[str, Sequence[Found]]) -> list[Hit]:
             key = (found.chunk.document, found.chunk.ordinal)
             chunks[key] = found.chunk
             scores.setdefault(key, {})[name] = found.score
-            gain = found.score if len(rankings) == 1 else 1 / (_RANK_CONSTANT + rank)
+            gain = found.score if len(rankings) == 1 else weights[name] / (_RANK_CONSTANT + rank)
             fused[key] = fused.get(key, 0.0) + gain
     order = sorted(fused, key=lambda key: (-fused[key], key))
     return [_hit(chunks[key], fused[key], scores[key]) for key in order]

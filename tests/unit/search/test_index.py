@@ -44,10 +44,22 @@ def test_fusion_adds_reciprocal_ranks():
     chunks = [Chunk(name, 0, name, 0, 1, "s") for name in "abc"]
     dense = [Found(0.9, chunks[0]), Found(0.8, chunks[1])]
     words = [Found(7.0, chunks[1]), Found(5.0, chunks[2])]
-    fused = fuse({"dense": dense, "bm25": words})
+    fused = fuse({"dense": dense, "bm25": words}, {"dense": 1.0, "bm25": 1.0})
     assert [hit.id for hit in fused] == ["b", "a", "c"]
     assert fused[0].score == pytest.approx(1 / 62 + 1 / 61)
     assert fused[0].scores == {"dense": 0.8, "bm25": 7.0}
+
+
+def test_the_weight_of_meaning(index):
+    """At the ends one ranking alone decides, and what only the other found comes after it."""
+    words = [hit.id for hit in index.search("wing of an aircraft", mode="bm25")]
+    meaning = [hit.id for hit in index.search("wing of an aircraft", mode="dense")]
+    assert [hit.id for hit in index.search("wing of an aircraft", dense_weight=0.0)][: len(words)] == words
+    assert [hit.id for hit in index.search("wing of an aircraft", dense_weight=1.0)][:3] == meaning[:3]
+    half = index.search("wing of an aircraft", dense_weight=0.5)
+    assert half == index.search("wing of an aircraft") and half[0].score <= 2 / 61
+    with pytest.raises(UsageError, match="0 to 1, not 2"):
+        index.search("wing", dense_weight=2)
 
 
 def test_reranking_decides_the_order_of_the_candidates(index):

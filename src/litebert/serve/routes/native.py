@@ -228,6 +228,7 @@ async def search(body: bodies.SearchBody, here: Here, known: Known) -> Response:
     second = _second_look(here, body.rerank)
     options: dict[str, Any] = {
         "top": body.top_k, "mode": _MODES[body.mode], "filter": body.filter, "rerank": second, "per_document": body.per_document,
+        "dense_weight": body.dense_weight,
     }  # fmt: skip
 
     def compute() -> list[dict[str, Any]]:

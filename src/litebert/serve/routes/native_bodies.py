@@ -137,6 +137,8 @@ class SearchBody(Strict):
     """Order the hits by a model for rerank that is served: true for the first, or its name."""
     per_document: bool = False
     """Only the best passage of each document."""
+    dense_weight: float = Field(default=0.5, ge=0, le=1)
+    """How much meaning counts in ``both``; words have the rest."""
 
 
 class FaqBody(Strict):
