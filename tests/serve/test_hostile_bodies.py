@@ -69,6 +69,7 @@ VALID = {
     "/litebert/v1/explain": {"input": {"text": "a"}, "task": "classify", "label": "neg", "baseline": "pad", "steps": 2},
     "/litebert/v1/search": {
         "query": "when", "index": "faq", "top_k": 2, "mode": "both", "filter": "answer == 'x'", "rerank": False, "per_document": True,
+        "dense_weight": 0.3,
     },
     "/litebert/v1/faq": {"question": "when", "index": "faq", "top_k": 2, "filter": None},
     "/litebert/v1/chat": {"turns": [{"role": "user", "text": "when"}], "index": "faq", "top_k": 2},
