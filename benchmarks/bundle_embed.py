@@ -20,6 +20,8 @@ from litebert.checkpoint.pretrained import AlbertForSentenceEmbedding, AlbertTok
 from litebert.files import write_json, write_text
 
 TEACHER = "all-MiniLM-L6-v2"
+FIRST = """Two trainings. The first, from `litebert-small-en`: 628,327 texts, 6,164 batches of 64, learning rate 0.001. The second, from there:
+"""
 PAIRS = {
     "SNLI (dev and test)": "CC BY-SA 4.0", "MultiNLI (dev)": "OANC and others", "STS-B (train)": "mostly CC BY-SA 4.0",
     "SciTail (dev and test)": "Apache-2.0", "PAWS-X (English dev)": "free use with attribution",
@@ -44,7 +46,7 @@ def figures(name: str) -> str:
     searched = (result("search") or {}).get("cranfield", {}).get("rows", {})
     cranfield = [
         f"| {label} | {' | '.join(format(100 * searched[key][mode]['nDCG@10'], '.1f') for mode in ('dense', 'hybrid'))} |"
-        for label, key in (("this model", name), ("the teacher", TEACHER))
+        for label, key in (("this model", name), ("the teacher", f"sentence-transformers:{TEACHER}"))
         if key in searched
     ]
     if cranfield:
@@ -55,6 +57,8 @@ def figures(name: str) -> str:
 def card(name: str, info: dict[str, Any], model: AlbertForSentenceEmbedding) -> str:
     p = info["provenance"]
     run = p["recipe"]["training"] if "training" in p.get("recipe", {}) else {}
+    steps, size = p["seeds"][0]["steps"], run["batch_size"]
+    begun = FIRST if p["model"] == name else ""
     sources = "\n".join(f"- {what}: {licence}" for _, (what, licence) in LICENCES.items())
     pairs = "\n".join(f"- {what}: {licence}" for what, licence in PAIRS.items())
     return f"""---
@@ -89,13 +93,14 @@ Spearman's correlation with human similarities:
 
 ## Training
 
-{p["data"]["train"]["records"]:,} texts, each with the teacher's vector: its own vector is pulled to it, and the cosines between the texts of a batch to the
-teacher's, over prefixes of the vectors too (Matryoshka), so that they can be cut. Learning rate {run.get("learning_rate", "")}, batches of
-{run.get("batch_size", "")}, {run.get("epochs") or run.get("steps") or ""} epochs. Everything is in `litebert.json`.
+{begun}{p["data"]["train"]["records"]:,} texts, each with the teacher's vector: its own vector is pulled to it, and the cosines between the texts of a
+batch to the teacher's, over prefixes of the vectors too (Matryoshka), so that they can be cut. Learning rate {run.get("learning_rate", "")},
+{steps:,} batches of {size}: {min(steps * size / p["data"]["train"]["records"], 9):.2f} times all texts. Everything is in `litebert.json`.
 
 ## Data
 
-Sentences of the corpus of `litebert-small-en`, one in eight a run of two or three, and the texts of pairs; nothing the model is judged on
+Sentences of the corpus of `litebert-small-en`, one in eight a run of two or three, its words and runs of two to six of them (half of the
+texts of the second training), passages, and the texts of pairs; nothing the model is judged on
 above, but for captions that SNLI and SICK share the sources of:
 
 {sources}
