@@ -351,6 +351,21 @@ def test_other_work_than_texts_is_computed_alone(made):
     assert all(done.wait(60) for _, done in [*requests, *after])
 
 
+def test_it_is_alone_also_where_what_came_before_it_is_given_up(made):
+    held, clock = Held(), Clock()
+    worker = made(budget=20, hands=2, clock=clock)
+    first = asked(worker, held, ["a", "b"])
+    assert held.begins()
+    late = asked(worker, held, ["c"], deadline=clock.now + 5)
+    clock.now += 6
+    search = asked(worker, held, ["search"], [20], lane=Lane("search", held, typical=False))
+    assert not held.begins(0.3), "a full batch waits, but the first of it will not be computed, and the next is alone"
+    held.release.release()
+    assert first[1].wait(60) and held.begins()
+    held.release.release()
+    assert search[1].wait(60) and isinstance(late[0].error, TooLateError)
+
+
 def test_batches_that_are_computed_at_once_share_their_time(made):
     clock, held = Clock(), Held()
     worker = made(start=False, budget=10_000, rate=10_000.0, hands=2, clock=clock)

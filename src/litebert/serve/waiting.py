@@ -106,6 +106,10 @@ class Request:
         """Number of its items that are in no batch yet."""
         return sum(map(len, self.waiting.values()))
 
+    def given_up(self, now: float) -> bool:
+        """Return whether nobody waits for it any more."""
+        return self.gone or self.ended or now >= self.deadline
+
     def turn_of(self, tokens: int) -> int:
         """Return how many tokens are computed when its turn has come, if it is given so many: an item at least."""
         return min(self.waiting_tokens, max(tokens, self.next_tokens))
@@ -198,9 +202,9 @@ class WaitingLine:
     def __len__(self) -> int:
         return len(self._turns)
 
-    def next_lane(self) -> Lane | None:
-        """Return the lane of the request whose turn it is."""
-        return next((request.lane for request in self._turns.values()), None)
+    def next_lane(self, now: float) -> Lane | None:
+        """Return the lane of the request whose turn it is; arguments as in ``take``."""
+        return next((r.lane for r in self._turns.values() if not r.given_up(now)), None)
 
     @property
     def _turn(self) -> int:
@@ -244,7 +248,7 @@ class WaitingLine:
             now: On the clock of the deadlines.
         """
         self._a_turn_each = None
-        given_up = [r for r in self._turns.values() if r.gone or r.ended or now >= r.deadline]
+        given_up = [r for r in self._turns.values() if r.given_up(now)]
         for request in given_up:
             self._forget(request)
         if not self._turns:

@@ -316,7 +316,7 @@ class Worker:
 
     def _enough(self) -> bool:
         """Whether so much waits that another hand may help."""
-        lane = self.line.next_lane()
+        lane = self.line.next_lane(self.clock())
         typical = lane is not None and lane.typical and all(batch.lane.typical for batch in self._batches())
         return typical and self.line.tokens >= self.line.budget
 
