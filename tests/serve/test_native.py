@@ -281,7 +281,7 @@ def test_headers_tell_what_a_search_took(known):
 
 
 def test_faq_answers_and_says_when_it_does_not_know(known):
-    answer = _post(known, "faq", {"question": "What does a ticket for an adult cost?", "top_k": 2})
+    answer = _post(known, "faq", {"question": "How much does an adult ticket cost?", "top_k": 2})
     sent = wire.FaqAnswer.model_validate(answer)
     assert sent.model_dump() == answer
     assert (sent.known, sent.answer, sent.answers[0].question) == (True, "12 francs.", ADULT)
