@@ -56,7 +56,7 @@ def figures(name: str) -> str:
 
 def card(name: str, info: dict[str, Any], model: AlbertForSentenceEmbedding) -> str:
     p = info["provenance"]
-    run = p["recipe"]["training"] if "training" in p.get("recipe", {}) else {}
+    run = p["recipe"]["training"]
     steps, size = p["seeds"][0]["steps"], run["batch_size"]
     begun = FIRST if p["model"] == name else ""
     sources = "\n".join(f"- {what}: {licence}" for _, (what, licence) in LICENCES.items())
@@ -95,7 +95,7 @@ Spearman's correlation with human similarities:
 
 {begun}{p["data"]["train"]["records"]:,} texts, each with the teacher's vector: its own vector is pulled to it, and the cosines between the texts of a
 batch to the teacher's, over prefixes of the vectors too (Matryoshka), so that they can be cut. Learning rate {run.get("learning_rate", "")},
-{steps:,} batches of {size}: {min(steps * size / p["data"]["train"]["records"], 9):.2f} times all texts. Everything is in `litebert.json`.
+{steps:,} batches of {size}: {steps * size / p["data"]["train"]["records"]:.2f} times all texts. Everything is in `litebert.json`.
 
 ## Data
 

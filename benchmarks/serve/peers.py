@@ -3,8 +3,8 @@
     litebert bench serve_peers [--infinity-python VENV/bin/python] [--limit-ms 500] [--seconds 15] [--rounds 3] [--without plain]
 
 The servers: ours as it comes, ours in fp32, and ours with a process a core; FastAPI around transformers, as people write it
-(``plain_server.py``), in one process and with one a core; and ``infinity-emb`` from an environment of its own, which has no such setting. All read one folder of weights, with a window of 512 tokens, and answer the same bodies on ``/embeddings`` in
-OpenAI's form. All run, one is asked at a time, round after round. Requests come at random moments (Poisson, the same for all) at a rate that
+(``plain_server.py``), in one process and with one a core; and ``infinity-emb`` from an environment of its own, which has no
+such setting. All read one folder of weights, with a window of 512 tokens, and answer the same bodies on ``/embeddings`` in OpenAI's form. All run, one is asked at a time, round after round. Requests come at random moments (Poisson, the same for all) at a rate that
 is doubled or halved in the interval that is left: a rate is held if 99 of 100 of all requests have their answer within the limit, a refusal
 or an error counting as none. The highest rate held is then asked ``--rounds`` times more and lowered by 5% until the median of these p99
 keeps to the limit. Vectors of the same texts are compared first: least cosine with those of transformers.

@@ -189,12 +189,8 @@ class WaitingLine:
     def __init__(
         self, budget: int, *, most_items: int = 32_768, most_items_in_batch: int = 1024, turns: int = TURNS
     ) -> None:
-        self.budget, self.most_items, self.most_items_in_batch, self.turns = (
-            budget,
-            most_items,
-            most_items_in_batch,
-            turns,
-        )
+        self.budget, self.turns = budget, turns
+        self.most_items, self.most_items_in_batch = most_items, most_items_in_batch
         self.items, self.tokens = 0, 0
         self._a_turn_each: int | None = 0
         self._turns: OrderedDict[int, Request] = OrderedDict()
@@ -264,7 +260,7 @@ class WaitingLine:
             elif tokens >= self._turn:
                 self._turns.move_to_end(id(request))  # whom a full batch cut short keeps his place
         self.items -= len(chosen)
-        self.tokens -= sum(request.tokens[index] for request, index in chosen)
+        self.tokens -= sum(taken.values())
         return Batch(head.lane, tuple(chosen)), given_up
 
     def _choose(self, head: Request) -> list[tuple[Request, int]]:

@@ -316,9 +316,10 @@ class Worker:
 
     def _enough(self) -> bool:
         """Whether so much waits that another hand may help."""
+        if not self.crowded():
+            return False
         lane = self.line.next_lane(self.clock())
-        typical = lane is not None and lane.typical and all(batch.lane.typical for batch in self._batches())
-        return typical and self.line.tokens >= self.line.budget
+        return lane is not None and lane.typical and all(batch.lane.typical for batch in self._batches())
 
     def _work(self, hand: _Hand) -> None:
         """Compute until another thread has taken over, or all is done and nothing more comes."""
