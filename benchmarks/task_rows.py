@@ -35,6 +35,7 @@ class Row:
 
 
 _RATE = ("--learning-rate", "2e-4")
+_FAST = ("--learning-rate", "5e-4")
 _LONG = (*_RATE, "--max-length", "256", "--set", "text.long_text=truncate", "--batch-size", "16")
 FINETUNED = (
     Row("banking77", "banking77", "banking77", flags=("--learning-rate", "5e-4", "--epochs", "8")),
@@ -42,8 +43,8 @@ FINETUNED = (
     Row("davidson-hate", "davidson-hate", "davidson-hate", flags=(*_RATE, "--epochs", "3")),
     Row("moderation", "davidson-hate/votes", "davidson-hate", "moderation-small", flags=_RATE),
     Row("conll2003", "conll2003", "conll2003", flags=(*_RATE, "--epochs", "4")),
-    Row("wnut17", "wnut17", "wnut17", flags=(*_RATE, "--epochs", "8")),
-    Row("squad/v1", "squad/v1", "squad-v1.1", "squad-small/v1", split=None, scored=2000),
+    Row("wnut17", "wnut17", "wnut17", flags=(*_FAST, "--epochs", "15")),
+    Row("squad/v1", "squad/v1", "squad-v1.1", "squad-small/v1", _FAST, split=None, scored=2000),
     Row("squad/v2", "squad/v2", "squad-v2.0", "squad-small/v2", split=None, scored=2000),
     Row("race", "race", "race", flags=(*_LONG, "--epochs", "2"), limit=4000, scored=1000),
     Row("dream", "dream", "dream", flags=(*_LONG, "--epochs", "3"), scored=1000),

@@ -10,6 +10,7 @@ import pytest
 import litebert
 from litebert.cli.main import run
 from litebert.errors import UsageError
+from litebert.tasks.summarize.task import WEIGHTS
 from tests.pretrained_folders import pretrained_folder
 
 FILL = ["walked", "through", "the", "old", "streets", "and", "saw", "nothing", "but", "rain", "river", "stone"]
@@ -58,6 +59,7 @@ def folder(tmp_path_factory):
 def test_it_learns_the_marker_and_beats_the_lead(trained):
     info = json.loads((trained / "litebert.json").read_text())
     assert info["provenance"]["metrics"]["rouge1"] > 0.7
+    assert info["task"].pop("graph_weight") in WEIGHTS, "fitted on dev, where the marker is a word that sentences share"
     assert info["task"] == {
         "name": "summarize", "labels": ["in_summary"], "sentences": 2, "ratio": None, "words": None, "block_ngrams": 0,
     }  # fmt: skip
@@ -115,7 +117,7 @@ def test_the_example_of_an_export_scores_sentences(trained, call, tmp_path):
     assert call("export", trained, "--format", "onnx", "--out", tmp_path / "out").code == 0
     command = [sys.executable, str(tmp_path / "out" / "example.py"), *sentences]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    (answer,) = litebert.load(trained, precision="fp32")([{"sentences": sentences}], sentences=3)
+    (answer,) = litebert.load(trained, precision="fp32")([{"sentences": sentences}], sentences=3, graph_weight=0)
     expected = {one.sentence: one.score for one in answer.sentences}
     assert [line.split("\t")[1] for line in printed] == sentences
     for line in printed:

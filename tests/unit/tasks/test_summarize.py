@@ -20,7 +20,7 @@ from litebert.tasks.reading.records import Record, parse_columns
 from litebert.tasks.summarize.choice import Budget, chosen_sentences
 from litebert.tasks.summarize.data import Summary, oracle, read_documents, stream_documents, summary_of, verbatim
 from litebert.tasks.summarize.graph import GraphOptions, above_median, pagerank, ranked, shared_words
-from litebert.tasks.summarize.task import SummarizeTask, sentence_windows
+from litebert.tasks.summarize.task import WEIGHTS, ScorerOptions, SummarizeTask, sentence_windows, weighed
 from litebert.text import AlbertTokenizer
 
 SENTENCES = ["The cat sat on the mat.", "Dogs bark.", "The mayor opened the new bridge on Monday.", "It rained."]
@@ -117,7 +117,7 @@ def test_layout_is_bertsums(tokenizer):
 def test_every_sentence_is_learnt_once_and_read_back(tokenizer):
     """Outputs that are the targets give the labelled sentences back, across windows."""
     rng = np.random.default_rng(1)
-    records, task = [], SummarizeTask(Budget(ratio=1.0))
+    records, task = [], SummarizeTask(ScorerOptions(ratio=1.0))
     for _ in range(6):
         record = Record(document(rng, 25))
         sentences = [record.text[a:b] for a, b in spans_of(record)]
@@ -141,7 +141,7 @@ def test_every_sentence_is_learnt_once_and_read_back(tokenizer):
     for answer, record in zip(task.answer(outputs, examples), records, strict=True):
         assert all(record.text[s.start : s.end] == s.sentence for s in answer.sentences)
         assert tuple(i for i, s in enumerate(answer.sentences) if s.score > 0.5) == record.label.chosen
-    five = SummarizeTask(Budget(sentences=5))
+    five = SummarizeTask(ScorerOptions(sentences=5))
     score = five.score(outputs, records, examples)
     assert score.main == 1.0 and score.evaluation.metrics["rougeLsum"] == 1.0
     assert score.evaluation.baseline["lead"] < 0.9
@@ -190,6 +190,62 @@ def test_what_teaches_nothing_is_left_out(tokenizer):
         task.training_examples([strange], tokenizer, TextSettings(max_length=32), count=WindowCount())
     with pytest.raises(DataError, match="one text"):
         task.examples([Record("a", pair="b")], tokenizer, TextSettings(), count=WindowCount())
+
+
+# --- The graph beside the scorer ------------------------------------------------------------------------------------------
+
+
+def test_weighed_goes_from_the_scorer_to_the_graph():
+    logits, central = np.array([2.0, -np.inf, -1.0, 0.5]), np.array([0.1, 0.2, 0.4, 0.3])
+    assert weighed(logits, central, 0.0) is logits
+    found = [weighed(logits, central, w) for w in (0.25, 0.5, 1.0)]
+    assert all(one[1] == -np.inf and np.isfinite(one[[0, 2, 3]]).all() for one in found)
+    assert [list(np.argsort(one[[0, 2, 3]])) for one in (logits, found[-1])] == [[1, 2, 0], [0, 2, 1]]
+    known = [0, 2, 3]
+    assert found[-1][known].mean() == pytest.approx(logits[known].mean()) and found[-1][known].std() == pytest.approx(
+        logits[known].std()
+    )
+    assert weighed(logits[:1], central[:1], 0.5) == logits[:1]
+    assert list(np.argsort(weighed(np.zeros(3), np.array([0.3, 0.1, 0.6]), 0.5))) == [1, 0, 2], (
+        "a scorer that says nothing"
+    )
+
+
+def test_the_weight_is_what_held_out_documents_want(tokenizer):
+    """Where the references are the central sentences the graph decides, where they are what the scorer says it is not asked."""
+    text = (
+        "Rain fell. The old bridge fell into the river. The bridge over the river was old. Dogs slept. Tea was served."
+    )
+    central, others = summarised(Record(text), [1, 2]), summarised(Record(text), [0, 3])
+    settings = TextSettings(max_length=64)
+    task = SummarizeTask(ScorerOptions(sentences=2))
+    (example,) = task.examples([central], tokenizer, settings, count=WindowCount())
+    outputs = np.zeros((1, 64), dtype=np.float32)
+    for number, (_, place) in enumerate(example.detail.places):
+        outputs[0, place] = 2.0 if number in (0, 3) else -2.0
+    tuned = task.tune([outputs], [central], [example])
+    assert tuned.options.graph_weight == 0.75 == max(WEIGHTS)
+    score = tuned.score([outputs], [central], [example])
+    assert score.main == 1.0 and task.score([outputs], [central], [example]).main < 0.5
+    assert task.tune([outputs], [others], [example]).options.graph_weight == 0.0
+    given = SummarizeTask(ScorerOptions(sentences=2, graph_weight=0.5))
+    assert given.tune([outputs], [others], [example]) == given
+    assert (
+        SummarizeTask.from_dict(tuned.to_dict()) == tuned
+        and tuned.for_call({"graph_weight": 0}).options.graph_weight == 0
+    )
+
+
+def test_a_folder_from_before_the_graph_answers_as_it_did():
+    old = {
+        "name": "summarize",
+        "labels": ["in_summary"],
+        "sentences": 2,
+        "ratio": None,
+        "words": None,
+        "block_ngrams": 0,
+    }
+    assert SummarizeTask.from_dict(old) == SummarizeTask(ScorerOptions(sentences=2))
 
 
 # --- Choosing -------------------------------------------------------------------------------------------------------------
@@ -244,9 +300,9 @@ def test_one_length_and_calls_change_it():
         SummarizeTask.from_records([], {"kind": "single"})
     task = SummarizeTask.from_records([], {"ratio": 0.2, "block_ngrams": 3})
     assert SummarizeTask.from_dict(json.loads(json.dumps(task.to_dict()))) == task
-    assert task.for_call({"words": 50}).budget == Budget(words=50, block_ngrams=3)
-    assert task.for_call({"block_ngrams": 0}).budget == Budget(ratio=0.2)
-    assert task.for_call({}).budget == task.budget
+    assert task.for_call({"words": 50}).options == ScorerOptions(words=50, block_ngrams=3)
+    assert task.for_call({"block_ngrams": 0}).options == ScorerOptions(ratio=0.2)
+    assert task.for_call({}).options == task.options
     with pytest.raises(UsageError, match="query"):
         task.for_call({"query": "rain"})
 
@@ -444,7 +500,9 @@ def test_summaries_of_other_tasks_are_refused():
     from litebert.tasks.qa.task import QaTask
 
     data = BbcSummaryFiles()
-    assert data.task().budget == Budget(ratio=0.4) and data.task_with({"words": 50}).budget == Budget(words=50)
+    assert data.task().options == ScorerOptions(ratio=0.4)
+    assert data.task_with({"words": 50}).options == ScorerOptions(words=50)
+    assert data.task_with({"graph_weight": 0.5}).options == ScorerOptions(ratio=0.4, graph_weight=0.5)
     with pytest.raises(UsageError, match="answers qa"):
         data.of_model(QaTask())
 

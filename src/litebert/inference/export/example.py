@@ -90,7 +90,7 @@ print("vectors", vectors.shape, "cosine similarities", *(vectors @ vectors.T).ro
 _DOCUMENT = (
     """texts = sys.argv[1:] or ["The river rose all night.", "Nobody slept.", "In the morning the bridge was gone."]"""
 )
-_IMPORTANCE = """starts = inputs["input_ids"][0] == tokenizer.token_to_id("[CLS]")
+_IMPORTANCE = """starts = inputs["input_ids"][0] == tokenizer.token_to_id("[CLS]")  # what the scorer says, without the graph
 for text, score in zip(texts, 1 / (1 + np.exp(-outputs["logits"][0, starts, 0]))):
     print(f"{score:.4f}\\t{text}")"""
 

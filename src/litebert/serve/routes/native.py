@@ -104,13 +104,13 @@ def _settings_of(model: ServedModel, task: str) -> type[Settings] | None:
     from litebert.tasks.classify.zero_shot_labels import LabelOptions
     from litebert.tasks.coherence.task import CoherenceOptions
     from litebert.tasks.fill_mask.task import FillMaskOptions
-    from litebert.tasks.summarize.choice import Budget
     from litebert.tasks.summarize.graph import GraphOptions
+    from litebert.tasks.summarize.task import ScorerOptions
 
     trained = isinstance(model.pipelines[task].loaded, TaskModel)
     classes: dict[str, type[Settings]] = {
         "fill-mask": FillMaskOptions, "coherence": CoherenceOptions, "zero-shot-classification": LabelOptions,
-        "summarize": Budget if trained else GraphOptions,
+        "summarize": ScorerOptions if trained else GraphOptions,
     }  # fmt: skip
     return classes.get(task)
 

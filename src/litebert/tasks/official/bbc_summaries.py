@@ -18,6 +18,7 @@ from litebert.errors import DataError, UsageError
 from litebert.tasks.base import Task
 from litebert.tasks.official.files import OfficialData
 from litebert.tasks.reading.records import Record
+from litebert.tasks.summarize.choice import Budget
 from litebert.tasks.summarize.data import summary_of, warn_of_labels
 from litebert.tasks.summarize.task import SummarizeTask
 
@@ -47,7 +48,7 @@ class BbcSummaryFiles(OfficialData):
 
     def task_with(self, options: Mapping[str, Any]) -> Task:
         """Return the task, with another length if that is asked for."""
-        return SummarizeTask.from_records([], options or {"ratio": RATIO})
+        return SummarizeTask.from_records([], Budget(ratio=RATIO).changed(options))
 
     def of_model(self, task: Task) -> Task:
         """Return the model's own task, which knows its length."""

@@ -66,7 +66,8 @@ class SummarySentence:
         sentence: Its text, letter by letter.
         start: First character in the document.
         end: Past the last character.
-        score: How much it belongs to the summary: its probability, or its share of the document's centrality.
+        score: How much it belongs to the summary: its probability (moved by the graph where that counts), or its share of the
+            document's centrality.
     """
 
     sentence: str

@@ -179,13 +179,18 @@ def shared_words(words: Sequence[set[str]]) -> np.ndarray:
     Returns:
         (N, N), 0 on the diagonal and for sentences of one word, whose logarithm is 0.
     """
-    edges = np.zeros((len(words), len(words)))
-    logs = [np.log(max(len(own), 1)) for own in words]
-    for i, mine in enumerate(words):
-        for j in range(i):
-            if len(mine) > 1 and len(words[j]) > 1:
-                edges[i, j] = edges[j, i] = len(mine & words[j]) / (logs[i] + logs[j])
-    return edges
+    from scipy.sparse import csr_array
+
+    numbers: dict[str, int] = {}
+    columns = [numbers.setdefault(word, len(numbers)) for own in words for word in sorted(own)]
+    ends = np.cumsum([0, *map(len, words)])
+    there = csr_array((np.ones(len(columns)), columns, ends), shape=(len(words), max(len(numbers), 1)))
+    shared: np.ndarray = (there @ there.T).toarray()
+    logs = np.log(np.maximum(np.diff(ends), 1))
+    np.fill_diagonal(shared, 0)
+    shared[logs == 0] = shared[:, logs == 0] = 0
+    np.divide(shared, logs[:, None] + logs, out=shared, where=shared > 0)
+    return shared
 
 
 def pagerank(edges: np.ndarray, damping: float, home: np.ndarray | None = None) -> np.ndarray:

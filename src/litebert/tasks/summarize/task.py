@@ -4,7 +4,8 @@ Every sentence has its own ``[CLS]`` before it and ``[SEP]`` behind it, the segm
 is one output read at each ``[CLS]``; the loss is the binary cross-entropy of whether the sentence belongs to the summary. The
 paper's two further layers between sentences are left out, as in its BertSum with a plain classifier (Liu 2019, arXiv:1903.10318,
 section 2.3.1), so that the folder stays an ordinary token classifier. Long documents are read in windows of whole sentences, and a
-sentence is learnt and scored in the one window that sees most around it.
+sentence is learnt and scored in the one window that sees most around it. What no window sees, how central a sentence is to the whole
+document, the graph of shared words tells (``graph.py``): how much that counts beside the scorer is fitted on held-out documents.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, ClassVar, Self, cast
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from litebert.checkpoint.pretrained import AlbertForTokenClassification, Pretrained
@@ -30,7 +32,7 @@ from litebert.tasks.reading.documents import Span, spans_of
 from litebert.tasks.reading.records import Columns, Record
 from litebert.tasks.summarize.choice import Budget, Summarization, summarization
 from litebert.tasks.summarize.data import Summary, read_documents, stream_documents
-from litebert.tasks.summarize.graph import GraphOptions, ranked
+from litebert.tasks.summarize.graph import MOST_SENTENCES, GraphOptions, ranked
 from litebert.tasks.summarize.rouge import KINDS, rouge
 from litebert.text import AlbertTokenizer
 from litebert.text.windows import most_central
@@ -38,7 +40,17 @@ from litebert.train.evaluation import Evaluation, WorstExample
 
 LABEL = "in_summary"
 """Name of the only output."""
+WEIGHTS = (0.0, 0.25, 0.5, 0.75)
+"""Of the graph, tried on held-out documents."""
 _SHOWN = 20
+
+
+class ScorerOptions(Budget):
+    """How long a summary of a trained scorer is, and what counts."""
+
+    graph_weight: float | None = Field(default=None, ge=0, le=1)
+    """How much a sentence's centrality in the graph of shared words (TextRank) counts beside the scorer; None: in training what is best
+    on the held-out documents, else 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +73,7 @@ class SummarizeTask(Task):
     """Choose the sentences that belong to a summary.
 
     Attributes:
-        budget: How long a summary is when nothing else is said.
+        options: How long a summary is when nothing else is said, and how much the graph counts.
     """
 
     name: ClassVar[str] = "summarize"
@@ -69,7 +81,7 @@ class SummarizeTask(Task):
     pipeline_tag: ClassVar[str] = "summarization"
     usage: ClassVar[str] = '"a long text", sentences=3'
 
-    budget: Budget = field(default_factory=Budget)
+    options: ScorerOptions = field(default_factory=ScorerOptions)
 
     # --- Making and storing -------------------------------------------------------------------------------------------
 
@@ -100,35 +112,36 @@ class SummarizeTask(Task):
 
     @classmethod
     def from_records(cls, records: Sequence[Record], options: Mapping[str, Any]) -> Self:  # noqa: ARG003
-        """Return the task; ``options`` are fields of ``Budget``."""
+        """Return the task; ``options`` are fields of ``ScorerOptions``."""
         for name in options:
-            if name not in Budget.model_fields:
-                raise ConfigError(f"summarize has no option {name!r}", hint=nearest(name, Budget.model_fields))
-        return cls(build_settings(Budget, options))
+            if name not in ScorerOptions.model_fields:
+                raise ConfigError(f"summarize has no option {name!r}", hint=nearest(name, ScorerOptions.model_fields))
+        return cls(build_settings(ScorerOptions, options))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Restore from ``litebert.json``."""
-        return cls(build_settings(Budget, {name: data[name] for name in Budget.model_fields if name in data}))
+        known = ScorerOptions.model_fields
+        return cls(build_settings(ScorerOptions, {name: data[name] for name in known if name in data}))
 
     def to_dict(self) -> dict[str, Any]:
         """Return what ``litebert.json`` keeps."""
-        return {"name": self.name, "labels": [LABEL], **self.budget.model_dump()}
+        return {"name": self.name, "labels": [LABEL], **self.options.model_dump()}
 
     def config_changes(self) -> dict[str, Any]:
         """Return the only output."""
         return {"id2label": {0: LABEL}}
 
     def for_call(self, options: Mapping[str, Any]) -> Self:
-        """Return the task with another budget."""
+        """Return the task with another length, or another weight of the graph."""
         for name in options:
-            if name in GraphOptions.model_fields and name not in Budget.model_fields:
+            if name in GraphOptions.model_fields and name not in ScorerOptions.model_fields:
                 raise UsageError(
                     f"a trained summariser has no option {name!r}",
                     hint="The graph of a model that was not trained for summaries has: "
                     'litebert.load("litebert-small-en", task="summarize").',
                 )
-        return type(self)(build_settings(Budget, self.budget.changed(options)))
+        return type(self)(build_settings(ScorerOptions, self.options.changed(options)))
 
     # --- Records to examples ------------------------------------------------------------------------------------------
 
@@ -209,16 +222,40 @@ class SummarizeTask(Task):
 
     def answer(self, outputs: Outputs, examples: Sequence[Example]) -> list[Answer]:
         """Return the summary of each document."""
-        return [self._summary(scores, example.detail) for scores, example in zip(outputs, examples, strict=True)]
+        return list(self._summaries(outputs, examples))
 
-    def _summary(self, scores: np.ndarray, sentences: ScoredSentences) -> Summarization:
-        logits = np.array([-np.inf if place is None else scores[place] for place in sentences.places])
-        shares = torch.from_numpy(logits).double().sigmoid().numpy()
-        return summarization(sentences.text, sentences.spans, shares, self.budget)
+    def tune(self, outputs: Outputs, records: Sequence[Record], examples: Sequence[Example]) -> Self:
+        """Return the task with the weight of the graph that is best by ROUGE-1, unless it was given; the smallest of the best."""
+        if self.options.graph_weight is not None:
+            return self
+        details = [example.detail for example in examples]
+        logits = [_logits(scores, detail) for scores, detail in zip(outputs, details, strict=True)]
+        central = [_centrality(detail) for detail in details]
+
+        def found(weight: float) -> float:
+            triples = zip(details, logits, central, strict=True)
+            made = [self._summary(detail, weighed(own, other, weight)) for detail, own, other in triples]
+            return rouge_means(made, records)[0][KINDS[0]]
+
+        return self.for_call({"graph_weight": max(WEIGHTS, key=found)})
+
+    def _summaries(self, outputs: Outputs, examples: Sequence[Example]) -> list[Summarization]:
+        weight = self.options.graph_weight or 0.0
+        found = []
+        for scores, example in zip(outputs, examples, strict=True):
+            logits = _logits(scores, example.detail)
+            if weight:
+                logits = weighed(logits, _centrality(example.detail), weight)
+            found.append(self._summary(example.detail, logits))
+        return found
+
+    def _summary(self, sentences: ScoredSentences, logits: np.ndarray) -> Summarization:
+        shares = torch.from_numpy(logits).sigmoid().numpy()
+        return summarization(sentences.text, sentences.spans, shares, self.options)
 
     def score(self, outputs: Outputs, records: Sequence[Record], examples: Sequence[Example]) -> Score:
         """Score by ROUGE's F against the references, with Porter stems; lead and TextRank of the same length beside it."""
-        found = [self._summary(scores, example.detail) for scores, example in zip(outputs, examples, strict=True)]
+        found = self._summaries(outputs, examples)
         metrics, each = rouge_means(found, records)
         baseline = {}
         for name, method in (("lead", "lead"), ("textrank", "words")):
@@ -237,7 +274,39 @@ class SummarizeTask(Task):
         spans = spans_of(record)
         options = build_settings(GraphOptions, {"method": method})
         scores, _ = ranked([record.text[a:b] for a, b in spans], options)
-        return summarization(record.text, spans, scores, self.budget)
+        return summarization(record.text, spans, scores, self.options)
+
+
+def _logits(scores: np.ndarray, sentences: ScoredSentences) -> np.ndarray:
+    """Return (N,) float64: what the scorer says of each sentence, minus infinity of one without pieces."""
+    return np.array([-np.inf if place is None else scores[place] for place in sentences.places], dtype=np.float64)
+
+
+def _centrality(sentences: ScoredSentences) -> np.ndarray:
+    """Return (N,): where a random surfer on the graph of shared words is found; alike for all sentences of what no graph can hold."""
+    texts = [sentences.text[start:end] for start, end in sentences.spans]
+    if len(texts) > MOST_SENTENCES:
+        return np.zeros(len(texts))
+    return ranked(texts, build_settings(GraphOptions, {"method": "words"}))[0]
+
+
+def weighed(logits: np.ndarray, central: np.ndarray, weight: float) -> np.ndarray:
+    """Return logits of which a part is exchanged for centrality, both as standard deviations from the mean of their document.
+
+    Args:
+        logits: (N,) of the scorer; minus infinity stays.
+        central: (N,) of the graph.
+        weight: Of the graph, 0 to 1; with 0 the logits are as they were.
+    """
+    known = np.isfinite(logits)
+    own, other = logits[known], central[known]
+    if len(own) < 2 or not weight:
+        return logits
+    middle, spread = own.mean(), own.std() or 1.0
+    centred = (other - other.mean()) / (other.std() or 1.0)
+    mixed = logits.copy()
+    mixed[known] = middle + (1 - weight) * (own - middle) + weight * spread * centred
+    return mixed
 
 
 def rouge_means(summaries: Sequence[Summarization], records: Sequence[Record]) -> tuple[dict[str, float], np.ndarray]:
