@@ -25,12 +25,13 @@ def get(address, path, body=None, timeout=20, headers=None):
 
 
 @contextmanager
-def serving(*arguments, environment=None):
-    """Start ``litebert serve`` on a free port; yields the process and its address."""
+def serving(*arguments, environment=None, terminal=False):
+    """Start ``litebert serve`` on a free port, with ``terminal`` in a session of its own; yields the process and its address."""
     command = [sys.executable, "-m", "litebert", "serve", *arguments, "--port", "0", "--json"]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})}
-    )
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})},
+        start_new_session=terminal,
+    )  # fmt: skip
     try:
         line = process.stdout.readline()
         if not line:

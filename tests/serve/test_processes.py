@@ -285,6 +285,41 @@ def test_two_processes_act_as_one_server(tmp_path):
         check_orphans(process, address)
 
 
+def test_ctrl_c_reaches_all_of_them_and_what_was_taken_is_answered(tmp_path, monkeypatch):
+    """As from a terminal, which sends it to parent and children alike; whose body is still on its way is waited for."""
+    faq, place = tmp_path / "faq.csv", tmp_path / "temporary"
+    faq.write_text(FAQ)
+    place.mkdir()
+    monkeypatch.setenv("TMPDIR", str(place))
+    given = (
+        "--workers",
+        "2",
+        "--faq",
+        str(faq),
+        "--log",
+        "off",
+        "--set",
+        f"read_timeout={HANG}",
+        "--set",
+        "drain_delay=3600",
+    )
+    with serving(EMBED, *given, terminal=True) as (process, address):
+        (shared,) = place.glob("litebert-*")
+        assert (shared / "faq").is_dir() and not list(place.glob("litebert-faq-*")), "one index for both"
+        host, port = address.removeprefix("http://").split(":")
+        body = json.dumps({"inputs": "a"}).encode()
+        head = f"POST /embed HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
+        with socket.create_connection((host, int(port)), timeout=HANG) as sock:
+            sock.sendall(head.encode() + body[:5])
+            wait_until(lambda: figures_of(get(address, "/metrics")[1])["litebert_inflight"] == 2, "its beginning")
+            os.killpg(process.pid, signal.SIGINT)
+            wait_until(lambda: get(address, "/embed", {"inputs": "a"}, HANG)[0] == 503, "the end")
+            sock.sendall(body[5:])
+            assert sock.makefile("rb").readline().split()[1] == b"200"
+        assert process.wait(HANG) == 0
+        assert "Traceback" not in process.stderr.read() and not list(place.glob("litebert-*"))
+
+
 def test_sigterm_ends_them_well_and_what_cannot_start_says_why(tmp_path, monkeypatch):
     command = [sys.executable, "-m", "litebert", "serve", "no-such-model", "--workers", "2", "--port", "0"]
     found = subprocess.run(command, capture_output=True, text=True, timeout=10 * HANG, check=False)

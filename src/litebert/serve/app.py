@@ -45,6 +45,8 @@ FAMILIES = (
 )  # fmt: skip
 """Modules of ``routes``, the earlier before the later where paths meet."""
 
+LEAVE = signal.SIGUSR1
+"""What several processes are told when their parent hears Ctrl-C, which they do not hear themselves."""
 LONGEST_CLOSE = 5.0
 """Seconds to wait for a batch that nobody waits for any more."""
 
@@ -129,8 +131,9 @@ def _heed_signals(app: FastAPI) -> None:
     def stop(number: int, frame: FrameType | None) -> None:
         first, engine.draining = not engine.draining, True
         patient = first and number == signal.SIGTERM and not engine.worker.broken
-        handler = ends[number]
-        end: Callable[[], object] = partial(handler, number, frame) if callable(handler) else _nothing
+        meant = signal.SIGTERM if number == LEAVE else number
+        handler = ends[meant]
+        end: Callable[[], object] = partial(handler, meant, frame) if callable(handler) else _nothing
 
         def begin() -> None:
             if not first:
@@ -147,7 +150,7 @@ def _heed_signals(app: FastAPI) -> None:
         except LitebertError as error:
             logger.error("the keys stay as they were: %s", error.message)
 
-    for number in ends:
+    for number in (*ends, LEAVE):
         signal.signal(number, stop)
     signal.signal(signal.SIGHUP, reload)
 

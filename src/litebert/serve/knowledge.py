@@ -12,8 +12,10 @@ index's ``unknown_rate``.
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -26,6 +28,8 @@ from litebert.search.location import how_to_build, open_store
 from litebert.serve.models import ServedModel, UnknownModelError, load_model, named
 from litebert.serve.settings import ServeSettings
 
+SHARED = "LITEBERT_SERVE_SHARED"
+"""Environment variable with the folder that the processes of one server have together."""
 OWN = "litebert-small-en-embed"
 """Embeds the questions of a file where no model is named."""
 REMEMBERED = 2
@@ -256,15 +260,41 @@ class _Opening:
         return next((model for model in models if embedder_of(model).fingerprint == description.fingerprint), models[0])
 
     def _built(self, path: str, model: ServedModel) -> Index:
-        """Make an index of a file of questions and answers, for as long as this process lives."""
-        from litebert.search.build import build_index
-        from litebert.search.models import token_offsets
+        """Make an index of a file of questions and answers for as long as the server lives; of several processes the first one does."""
+        shared = os.environ.get(SHARED)
+        if shared is None:
+            place = tempfile.TemporaryDirectory(prefix="litebert-faq-")
+            self.places.append(place)
+            out = Path(place.name) / "index"
+            _build(path, out, model)
+        else:
+            out = Path(shared) / "faq"
+            with _alone(Path(shared) / "faq.lock"):
+                if not out.exists():
+                    half = (
+                        Path(tempfile.mkdtemp(dir=shared)) / "index"
+                    )  # whoever ends on the way leaves nothing that looks whole
+                    _build(path, half, model)
+                    half.rename(out)
+        return Index.open(str(out), embedder=embedder_of(model))
 
-        place = tempfile.TemporaryDirectory(prefix="litebert-faq-")
-        self.places.append(place)
-        out, embedder = str(Path(place.name) / "index"), embedder_of(model)
-        build_index([path], out, embedder, token_offsets(model.tokenizer), model=model.reference, questions=True)
-        return Index.open(out, embedder=embedder)
+
+def _build(path: str, out: Path, model: ServedModel) -> None:
+    from litebert.search.build import build_index
+    from litebert.search.models import token_offsets
+
+    embedder = embedder_of(model)
+    build_index([path], str(out), embedder, token_offsets(model.tokenizer), model=model.reference, questions=True)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Wait until no other process is in here; one that ends lets go by itself."""
+    import fcntl
+
+    with path.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 def _nothing(location: str, *, questions: bool) -> DataError:

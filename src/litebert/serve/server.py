@@ -26,9 +26,10 @@ from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from litebert.errors import LitebertError, RunError
 from litebert.processors import usable_processors
-from litebert.serve.app import make_app
+from litebert.serve.app import LEAVE, make_app
 from litebert.serve.event_loop import ServingLoop
 from litebert.serve.keys import VARIABLE, Keys, check_open
+from litebert.serve.knowledge import SHARED
 from litebert.serve.logs import Lines, attach
 from litebert.serve.memory import share_arenas
 from litebert.serve.settings import ServeSettings
@@ -164,10 +165,25 @@ class Processes(Multiprocess):
         super().__init__(config, sockets=[sock])
         self.folder = folder
         self.problem: str | None = None
+        self._told: int = signal.SIGTERM
         self._ended: deque[float] = deque()
         self._asked: dict[int | None, float] = {}
         self._started: set[int | None] = set()
         self._owed: set[int | None] = set()
+
+    def init_processes(self) -> None:
+        """Start them all."""
+        self.processes = [self._started_one() for _ in range(self.processes_num)]
+
+    def _started_one(self) -> Process:
+        """Start a process that Ctrl-C does not reach: a terminal sends it to all of them, and they would hear of it twice."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # what a new process begins with
+        try:
+            process = Process(self.config, self.sockets)
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return process
 
     def keep_subprocess_alive(self) -> None:
         """Replace those that have ended or are silent; give up if one could not even start, or if too many end."""
@@ -185,8 +201,7 @@ class Processes(Multiprocess):
             self._judge(process.exitcode)
             if not self.should_exit.is_set():
                 logger.error("process %s has ended (%s); a new one takes over", process.pid, process.exitcode)
-                self.processes[place] = Process(self.config, self.sockets)
-                self.processes[place].start()
+                self.processes[place] = self._started_one()
 
     def _heard(self, process: Process) -> bool:
         """Return whether a process has answered lately; waiting for an answer would keep us from hearing signals."""
@@ -227,6 +242,15 @@ class Processes(Multiprocess):
         """Let every process read its keys again; one that starts has no ear for it yet, and would end."""
         self._owed |= {process.pid for process in self.processes if process.pid not in self._started}
         self._tell(signal.SIGHUP, [process for process in self.processes if process.pid in self._started])
+
+    def handle_int(self) -> None:
+        """End without waiting for a load balancer to notice."""
+        self._told = LEAVE
+        super().handle_int()
+
+    def terminate_all(self) -> None:
+        """Let all of them end when they have answered what they took."""
+        self._tell(self._told, self.processes)
 
     def join_all(self) -> None:
         """Wait until all have ended; a further signal is passed on, which ends them at once."""
@@ -278,13 +302,14 @@ def listening(settings: ServeSettings) -> socket.socket:
 
 
 def _run_many(settings: ServeSettings, sock: socket.socket) -> None:
-    """Run several processes, which add their figures up in one folder.
+    """Run several processes, which add their figures up in one folder, and have an index of ``--faq`` there.
 
     Raises:
         RunError: They could not start, or ended again and again.
     """
-    with tempfile.TemporaryDirectory(prefix="litebert-metrics-") as folder:
-        os.environ[SETTINGS], os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared_out(settings).model_dump_json(), folder
+    with tempfile.TemporaryDirectory(prefix="litebert-processes-") as folder:
+        os.environ[SETTINGS] = shared_out(settings).model_dump_json()
+        os.environ[SHARED] = os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         processes = Processes(settings, sock, folder)
         processes.run()
         if processes.problem is not None:
