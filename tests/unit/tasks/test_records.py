@@ -436,3 +436,37 @@ def test_reading_text_needs_no_heavy_import(tmp_path: Path) -> None:
 
 def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+@pytest.mark.parametrize(
+    ("header", "columns", "labels", "told"),
+    [
+        (
+            "title,text,label",
+            None,
+            True,
+            ["'text' is taken as the text, not 'title'; --columns text=NAME says otherwise"],
+        ),
+        ("title,text,label", "text=title", True, []),
+        (
+            "text,Category,score",
+            None,
+            True,
+            ["'Category' is taken as the label, not 'score'; --columns label=NAME says otherwise"],
+        ),
+        ("text,category,score", None, False, []),  # nobody asked for labels
+        ("text,category,score", "label=score", True, []),
+        ("question,sentence,label", None, True, []),  # both are used
+        ("text,label,colour", None, True, []),
+    ],
+)
+def test_a_column_that_might_have_been_meant_is_named(header, columns, labels, told, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(f"{header}\none,two,3\nfour,five,6\n")
+    warnings = []
+    given = None if columns is None else parse_columns(columns)
+    if labels:
+        read_records(path, columns=given, warnings=warnings)
+    else:
+        assert list(iter_records(path, columns=given, labels_required=False, ignore_labels=True, warnings=warnings))
+    assert warnings == [f"{path}: {one}" for one in told]

@@ -215,6 +215,30 @@ def _refuse_unknown(table: Table, columns: Columns, options: ReadOptions) -> Non
     )
 
 
+def passed_over(table: Table, given: Columns, taken: Columns, options: ReadOptions) -> list[str]:
+    """Return a sentence for each role that was recognised by a name while another column has a usual name of that role as well.
+
+    Args:
+        table: With named columns, or none.
+        given: What the user named.
+        taken: As ``choose_columns`` returned it.
+        options: How rows become records.
+    """
+    used = {column_name(table, key) for key in taken.keys()}  # noqa: SIM118 - not a mapping
+    found = []
+    for role, known in (("text", _TEXTS), ("label", () if options.ignore_labels else (*_LABELS, *_SCORES))):
+        own = getattr(taken, role)
+        if own is None or getattr(given, role) is not None:
+            continue
+        others = [name for name in table.names or () if name.strip().lower() in known and name not in used]
+        if others:
+            left = ", ".join(map(repr, others))
+            found.append(
+                f"{column_name(table, own)!r} is taken as the {role}, not {left}; --columns {role}=NAME says otherwise"
+            )
+    return found
+
+
 def column_name(table: Table, key: Key) -> str:
     """Return a column's name, or its position where it has none."""
     return str(key if table.names is None or isinstance(key, str) else table.names[key])

@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from litebert.errors import DataError, LitebertError, UsageError, nearest
-from litebert.tasks.reading.columns import Columns, Key, ReadOptions, choose_columns, column_name, parse_columns
+from litebert.tasks.reading.columns import (
+    Columns,
+    Key,
+    ReadOptions,
+    choose_columns,
+    column_name,
+    parse_columns,
+    passed_over,
+)
 from litebert.tasks.reading.rows import FORMATS, PEEK, STDIN, Row, Table, content_hash, open_table
 
 __all__ = [
@@ -188,7 +196,7 @@ def _records(
     table = open_table(path, format=format, header=header, columned=bool(given), peek=1 if waiting else PEEK)
     empty: list[int] = []
     replaced: list[int] = []
-    count = 0
+    count, places = 0, Columns()
     for line, row, places in _placed(table, columns, options, growing=waiting):
         try:
             record = _record(table, row, line, places, options)
@@ -201,6 +209,7 @@ def _records(
                 continue
         count += 1
         yield without_surrogates(record, replaced)
+    warnings += [f"{table.name}: {told}" for told in passed_over(table, columns, places, options)]
     if not options.keep_empty:
         _warn(warnings, table.name, empty, "without text skipped")
     _warn(warnings, table.name, replaced, "with unpaired surrogates (halves of characters), replaced by U+FFFD")
