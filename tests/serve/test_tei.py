@@ -6,6 +6,7 @@ import pytest
 from tests.serve.conftest import GENERAL, VECTORS
 
 LONG = "word " * 400
+END = "the match was lost in the rain " * 20
 """More than one window of any model here."""
 
 
@@ -45,6 +46,32 @@ def test_truncate_cuts_refuses_or_reads_on(post):
         for how in ({"truncate": True}, {"truncate": True, "truncation_direction": "Left"}, {})
     )
     assert not np.allclose(right, left, atol=1e-2) and not np.allclose(right, whole, atol=1e-2)
+
+
+def test_truncate_is_of_a_pair_too_whose_longer_text_loses_first(post):
+    """By a cross-encoder and a classifier query and text share the window; by vectors each has its own."""
+    window = post("/tokenize", {"inputs": LONG, "model": "ranker"})[0]
+    fits = LONG[: window[41]["start"]].strip()  # forty pieces: windows are of 64
+    for path, body, texts in (
+        ("/rerank", {"query": "pets", "model": "ranker"}, "texts"), ("/predict", {"model": "mood"}, "inputs"),
+    ):  # fmt: skip
+
+        def ask(text, status=200, *, path=path, body=body, texts=texts, **how):
+            given = [text] if texts == "texts" else ["pets", text]
+            found = post(path, {**body, texts: given, **how}, status)
+            return found[0]["score"] if status == 200 else found["error"]
+
+        for how in ({"truncate": True}, {"truncate": False}):
+            assert ask(fits, **how) == pytest.approx(ask(fits), abs=1e-4)
+        assert "must have less than 64 tokens. Given: 40" in ask(LONG, 422, truncate=False)
+        right, left = (ask(LONG + END, truncate=True, truncation_direction=side) for side in ("Right", "Left"))
+        assert right == pytest.approx(ask(LONG, truncate=True), abs=1e-4), "what is behind the window is not seen"
+        assert left == pytest.approx(ask(END, truncate=True, truncation_direction="Left"), abs=1e-4)
+        assert abs(left - right) > 5e-4
+    vectors = {"query": "a", "texts": [LONG], "model": VECTORS, "truncate": False}
+    assert "Given: 402" in post("/rerank", vectors, 422)["error"]
+    both = {"query": LONG, "texts": [LONG], "model": "ranker"}
+    assert len(post("/rerank", {**both, "truncate": True})) == 1 and post("/rerank", {**both, "truncate": False}, 422)
 
 
 @pytest.mark.parametrize("body", [{"normalize": False}, {"prompt_name": "query"}])

@@ -13,7 +13,7 @@ from litebert.serve.answers import clean
 from litebert.serve.engine import Asked, Engine
 from litebert.serve.models import Models, ServedModel
 from litebert.serve.settings import ServeSettings
-from litebert.serve.texts import Cut, decoded, listed, texts_of
+from litebert.serve.texts import Cut, decoded, listed, shortened_pairs, texts_of
 from litebert.tasks.base import Answer
 from litebert.tasks.reading.records import Record
 from litebert.text import Encoding
@@ -68,6 +68,18 @@ class Context:
             return texts_of(model, given)
         self.engine.admit(sum(lengths), self.asked)
         return await self.engine.tokenised(lambda: texts_of(model, given, cut), self.asked)
+
+    async def pairs(
+        self, model: ServedModel, pairs: Sequence[tuple[str, str]], cut: Cut | None
+    ) -> list[tuple[str, str]]:
+        """Return pairs of texts, as long as the client wants them; errors as in ``texts``."""
+        pairs = [(clean(a), clean(b)) for a, b in pairs]
+        if cut is None:
+            return list(pairs)
+        lengths = [len(a) + len(b) for a, b in pairs]
+        self.engine.check_lengths(model, lengths)
+        self.engine.admit(sum(lengths), self.asked)
+        return await self.engine.tokenised(lambda: shortened_pairs(model, pairs, cut), self.asked)
 
     async def encodings(self, model: ServedModel, texts: Sequence[str]) -> list[Encoding]:
         """Return the tokens of texts, with their places, and note how many they are."""

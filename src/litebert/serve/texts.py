@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 from litebert.errors import DataError
 from litebert.serve.answers import clean
 from litebert.serve.models import SPECIALS, ServedModel
+from litebert.text.encoding import kept_lengths
 
 
 class Cut(NamedTuple):
@@ -83,10 +85,41 @@ def _shortened(model: ServedModel, texts: Sequence[str], cut: Cut) -> list[str]:
     found = []
     for text, encoding in zip(texts, model.tokenizer.encode_batch(list(texts), offsets=True), strict=True):
         places = encoding.offsets[1:-1]
-        if len(places) <= cut.most:
-            found.append(text)
-        elif cut.refuse:
-            raise DataError(f"`inputs` must have less than {cut.most + SPECIALS} tokens. Given: {len(encoding)}")
-        else:
-            found.append(text[places[-cut.most][0] :] if cut.left else text[: places[cut.most - 1][1]])
+        if len(places) > cut.most and cut.refuse:
+            raise _too_long(cut, len(encoding))
+        found.append(_kept(text, places, cut.most, left=cut.left))
     return found
+
+
+def shortened_pairs(model: ServedModel, pairs: Sequence[tuple[str, str]], cut: Cut) -> list[tuple[str, str]]:
+    """Return pairs of texts that fit together: the longer of the two loses first, as Text Embeddings Inference cuts them.
+
+    Args:
+        model: Whose tokens count.
+        pairs: Any.
+        cut: How long a single text may be; a pair has one more special token.
+
+    Raises:
+        DataError: A pair is longer and may not be cut.
+    """
+    texts = list(dict.fromkeys(chain.from_iterable(pairs)))  # a query stands beside all its texts
+    encoded = model.tokenizer.encode_batch(texts, offsets=True) if texts else []
+    places = {text: one.offsets[1:-1] for text, one in zip(texts, encoded, strict=True)}
+    room, found = cut.most - 1, []
+    for a, b in pairs:
+        first, second = len(places[a]), len(places[b])
+        if first + second > room and cut.refuse:
+            raise _too_long(cut, first + second + SPECIALS + 1)
+        kept = kept_lengths(first, second, room, "longest_first")
+        found.append((_kept(a, places[a], kept[0], left=cut.left), _kept(b, places[b], kept[1], left=cut.left)))
+    return found
+
+
+def _kept(text: str, places: Sequence[tuple[int, int]], most: int, *, left: bool) -> str:
+    if len(places) <= most:
+        return text
+    return text[places[-most][0] :] if left else text[: places[most - 1][1]]
+
+
+def _too_long(cut: Cut, given: int) -> DataError:
+    return DataError(f"`inputs` must have less than {cut.most + SPECIALS} tokens. Given: {given}")

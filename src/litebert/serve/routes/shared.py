@@ -22,6 +22,7 @@ from litebert.serve.routes.native_answers import Sent
 from litebert.serve.routes.native_bodies import MOST_ENTRIES, Texts
 from litebert.serve.routes.tei import Body, CutBody, check_count, raw_score, vectors
 from litebert.serve.routes.tei_answers import RankedText, Token
+from litebert.serve.texts import window_cut
 from litebert.tasks.reading.records import Record
 from litebert.tasks.rerank.task import Relevance
 from litebert.text import Encoding
@@ -97,8 +98,10 @@ async def rerank(body: RerankBody, here: Here) -> Response:
         raise DataError("name either `texts` (as Text Embeddings Inference has it) or `documents` (as Cohere has it)")
     if body.texts is None:
         assert body.documents is not None
-        return Json(await reranked(here, body.query, body.documents, body.model, body.top_n, body.return_documents))
-    scores = await relevances(here, here.models.find(body.model, "rerank", "embed"), body.query, body.texts)
+        return Json(
+            await reranked(here, body.query, body.documents, body.model, body.top_n, body.return_documents, how=body)
+        )
+    scores = await relevances(here, here.models.find(body.model, "rerank", "embed"), body.query, body.texts, body)
     rows: list[dict[str, Any]] = []
     for index in best_first(scores):
         score = raw_score(scores[index]) if body.raw_scores else scores[index]
@@ -109,7 +112,7 @@ async def rerank(body: RerankBody, here: Here) -> Response:
 
 async def reranked(
     here: Context, query: str, documents: Sequence[Document], model: str | None, most: int | None, with_documents: bool,
-    *, strict: bool = False,
+    *, strict: bool = False, how: CutBody | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Return the answer of Cohere's and Jina's protocols.
 
@@ -121,11 +124,12 @@ async def reranked(
         most: Results; None for all.
         with_documents: Put the texts beside the scores.
         strict: Refuse a model that is not served.
+        how: Whether what is too long is cut.
     """
     found = here.models.find(model, "rerank", "embed", strict=strict)
     check_count(here, found, documents)
     texts = [document_text(document) for document in documents]
-    scores = await relevances(here, found, query, texts)
+    scores = await relevances(here, found, query, texts, how)
     results = [
         {"index": i, "relevance_score": scores[i], **({"document": {"text": texts[i]}} if with_documents else {})}
         for i in best_first(scores)[: len(scores) if most is None else most]
@@ -145,17 +149,28 @@ def document_text(document: Document) -> str:
     return clean(text)
 
 
-async def relevances(here: Context, model: ServedModel, query: str, texts: Sequence[str]) -> list[float]:
-    """Return how well each text answers a query, 0 to 1: by a cross-encoder, or by vectors where the model makes those."""
+async def relevances(
+    here: Context, model: ServedModel, query: str, texts: Sequence[str], how: CutBody | None = None
+) -> list[float]:
+    """Return how well each text answers a query, 0 to 1: by a cross-encoder, or by vectors where the model makes those.
+
+    Args:
+        here: Of the request.
+        model: Of either kind.
+        query: What is asked.
+        texts: That may answer it.
+        how: Whether what is longer than the window, query and text together for a cross-encoder, is cut; None: it is read in windows.
+    """
     if not texts:
         raise NothingAskedError("`texts` cannot be empty")
     task, _ = model.asked("rerank", "embed")
     check_count(here, model, texts)
+    cut = None if how is None else window_cut(model, how.truncate, how.truncation_direction)
     if task == "embed":
-        found = await vectors(here, model, [query, *texts])
+        found = await vectors(here, model, [query, *texts], cut)
         return [float(value) for value in ((found[1:] @ found[0]).clip(-1, 1) + 1) / 2]
-    query = clean(query)
-    answers = await here.answer(model, task, [Record(query, pair=clean(text)) for text in texts])
+    pairs = await here.pairs(model, [(query, text) for text in texts], cut)
+    answers = await here.answer(model, task, [Record(*pair) for pair in pairs])
     return [answer.score for answer in answers if isinstance(answer, Relevance)]
 
 

@@ -215,10 +215,12 @@ def _one(texts: Sequence[str]) -> Record:
 
 
 async def _shortened(here: Context, model: ServedModel, records: Sequence[Record], cut: Cut) -> list[Record]:
-    """Return records with their texts cut; pairs stay as they are."""
+    """Return records with their texts cut."""
     single = [one.text for one in records if one.pair is None]
+    double = [(one.text, one.pair) for one in records if one.pair is not None]
     texts = iter(await here.texts(model, single, cut) if single else [])
-    return [Record(next(texts)) if one.pair is None else one for one in records]
+    pairs = iter(await here.pairs(model, double, cut) if double else [])
+    return [Record(next(texts)) if one.pair is None else Record(*next(pairs)) for one in records]
 
 
 def labels_of(answer: Answer) -> list[dict[str, Any]]:
