@@ -10,6 +10,7 @@ from litebert.errors import DataError
 from litebert.serve import worker as module
 from litebert.serve.waiting import Lane, OverloadError, Request, WaitingLine
 from litebert.serve.worker import TooLateError, Worker, WorkerLostError
+from litebert.tasks.parts import look_up
 
 
 class Listener:
@@ -422,3 +423,86 @@ def until(found, seconds=60.0):
             return False
         time.sleep(0.005)
     return True
+
+
+# --- What is longer than a batch -----------------------------------------------------------------------------------------
+
+
+class InTenParts:
+    """Computes in ten parts; each begins when it is let."""
+
+    def __init__(self):
+        self.parts, self.begun, self.release = 0, threading.Semaphore(0), threading.Semaphore(0)
+
+    def __call__(self, inputs):
+        for part in range(10):
+            if part:
+                look_up()
+            self.parts += 1
+            self.begun.release()
+            assert self.release.acquire(timeout=60)
+        return [text.upper() for text in inputs]
+
+
+def test_others_are_computed_between_the_parts_of_a_long_one(made):
+    worker, long = made(budget=40), InTenParts()
+    first, one = asked(worker, long, ["a"], [1000], lane=Lane("long", long))
+    assert long.begun.acquire(timeout=60)
+    assert worker.expected_wait(1) == pytest.approx(2 * 40 / worker.rate), (
+        "not for its thousand, but every second turn is its"
+    )
+    short, two = asked(worker, upper, list("bcdefg"))  # two batches
+    another, three = asked(worker, upper, ["z"], [500])
+    long.release.release()
+    assert long.begun.acquire(timeout=60) and 0 < short.left < 6
+    long.release.release()
+    assert two.wait(60) and short.answers == list("BCDEFG") and not one.is_set()
+    assert not three.is_set() and not another.queued, "another long one waits for the first"
+    long.release.release(8)
+    assert one.wait(60) and three.wait(60) and first.answers == ["A"] and another.answers == ["Z"]
+    assert [tokens for _, tokens in worker.listener.batches][-2:] == [1000, 500] and worker.idle()
+    assert first.computing > 0 and short.queued > 0
+
+
+def test_the_rest_of_a_long_one_is_left_when_nobody_waits_for_it(made):
+    worker, long = made(budget=40), InTenParts()
+    request, done = asked(worker, long, ["a"], [1000], lane=Lane("long", long))
+    assert long.begun.acquire(timeout=60)
+    request.gone = True
+    long.release.release()
+    assert done.wait(60) and isinstance(request.error, TooLateError) and long.parts == 1
+    assert worker.listener.drops == [(1, "gone")]
+    short, two = asked(worker, upper, ["b"])
+    assert two.wait(60) and short.answers == ["B"] and worker.listener.restarts == 0
+
+
+def test_a_failure_between_two_parts_harms_neither_the_long_one_nor_the_others(made):
+    worker, long = made(budget=40), InTenParts()
+    first, one = asked(worker, long, ["a"], [1000], lane=Lane("long", long))
+    assert long.begun.acquire(timeout=60)
+    bad, two = asked(worker, upper, ["bad"])
+    good, three = asked(worker, upper, ["b"])
+    long.release.release(10)
+    assert one.wait(60) and two.wait(60) and three.wait(60)
+    assert first.answers == ["A"] and isinstance(bad.error, DataError) and good.answers == ["B"]
+
+
+def test_what_is_computed_between_two_parts_is_lost_with_its_thread(made):
+    clock = Clock()
+    worker, long, held = made(budget=40, hang=5.0, clock=clock, rate=1e6), InTenParts(), Held()
+    first, one = asked(worker, long, ["a"], [1000], lane=Lane("long", long))
+    assert long.begun.acquire(timeout=60)
+    short, two = asked(worker, held, ["b"], lane=Lane("held", held))
+    clock.now += 4
+    long.release.release()
+    assert held.begins()
+    clock.now += 4
+    worker.supervise()
+    assert worker.listener.restarts == 0, "it gave a sign of life four seconds ago"
+    clock.now += 2
+    worker.supervise()
+    assert one.wait(60) and two.wait(60) and worker.listener.restarts == 1
+    assert isinstance(first.error, WorkerLostError) and isinstance(short.error, WorkerLostError)
+    held.release.release()
+    after, three = asked(worker, upper, ["c"])
+    assert three.wait(60) and after.answers == ["C"] and long.parts == 1

@@ -309,6 +309,10 @@ class Engine:
                 loop.call_soon_threadsafe(note)
 
         work = [math.ceil(lane.weight * count) for count in tokens]
+        seconds = sum(work) / self.worker.rate
+        most = self.settings.request_timeout
+        if lane.typical and seconds > most:
+            raise TooLargeError(f"this is about {seconds:.0f} seconds of work, more than {most:g}", hint="Split it.")
         request = Request(lane, inputs, work, deadline=self.worker.clock() + asked.left, finished=finish)
         self.worker.put(request, promised=asked.promised)
         asked.promised = asked.promised and 0

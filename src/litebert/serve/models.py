@@ -21,6 +21,7 @@ from litebert.inference.stream import computing
 from litebert.tasks.base import Answer
 from litebert.tasks.examples import Example, inference_batches
 from litebert.tasks.model_folder import TaskModel
+from litebert.tasks.parts import look_up
 from litebert.tasks.reading.records import Record
 from litebert.text import AlbertTokenizer
 
@@ -149,6 +150,8 @@ class ServedModel:
         examples = [Example(((one.ids, one.type_ids),), None) for one in encodings]
         found: dict[int, np.ndarray] = {}
         for indices, batch in inference_batches(examples, pad_id=pad, tokens=passes.tokens):
+            if found:
+                look_up()
             moved = {name: tensor.to(pipeline.device) for name, tensor in batch.items()}
             with computing(pipeline.settings.threads), passes.precision():
                 out = model.albert(moved["input_ids"], moved["attention_mask"], moved["token_type_ids"])

@@ -3,7 +3,7 @@
 A request is a list of items; its items may be computed in different batches, beside those of others. Requests take turns, so that one
 of a thousand texts does not hold up one of a single text. A batch begins with an item of the request whose turn it is; what the others
 may have in their turns follows, where batches are padded items of similar length first, until the budget of tokens is used. What is
-longer than the budget is computed alone. Nothing here waits, locks or computes: the worker does (``worker.py``).
+longer than the budget is a batch of its own. Nothing here waits, locks or computes: the worker does (``worker.py``).
 """
 
 from __future__ import annotations
@@ -237,19 +237,21 @@ class WaitingLine:
         if self._a_turn_each is not None:
             self._a_turn_each += request.turn_of(self.budget)
 
-    def take(self, now: float) -> tuple[Batch | None, list[Request]]:
+    def take(self, now: float, *, short: bool = False) -> tuple[Batch | None, list[Request]]:
         """Return the next batch, and the requests that are given up: nobody waits for them any more.
 
         Args:
             now: On the clock of the deadlines.
+            short: Pass over what is longer than the budget, and what is no batch of texts.
         """
         self._a_turn_each = None
         given_up = [r for r in self._turns.values() if r.given_up(now)]
         for request in given_up:
             self._forget(request)
-        if not self._turns:
+        fitting = (r for r in self._turns.values() if not short or (r.lane.typical and r.next_tokens <= self.budget))
+        head = next(fitting, None)
+        if head is None:
             return None, given_up
-        head = next(iter(self._turns.values()))
         chosen = self._choose(head)
         taken: dict[Request, int] = defaultdict(int)
         for request, index in chosen:

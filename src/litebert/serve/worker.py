@@ -5,6 +5,9 @@ soonest. As soon as a full batch waits, the next thread takes it, and each has a
 another's slowest part then, nor for what is done between two batches. Other work than batches of texts (a search, an explanation) is
 computed while nothing else is.
 
+A text longer than a batch is computed in parts, and between two of them its thread computes a batch of what waits: they take turns, so
+nobody waits for the whole of it. If nobody waits for the text itself any more, the rest of it is left.
+
 An exception in a batch of several is not held against all: each item is computed again alone, once, and only those that fail again are
 refused. A batch too large for the memory is halved, and so are those after it. If a thread ends or hangs, everything it was at fails
 at once and another takes its place; after too many of them within a minute the process is no good any more, and says so (``broken``).
@@ -16,7 +19,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -24,6 +27,7 @@ from typing import Any, Protocol
 from litebert.errors import LitebertError
 from litebert.serve.logs import told
 from litebert.serve.waiting import Batch, OverloadError, Request, WaitingLine
+from litebert.tasks.parts import looking_up
 
 logger = logging.getLogger("litebert.serve")
 
@@ -54,6 +58,10 @@ class TooLateError(Exception):
     """The deadline was over before the answer was there."""
 
 
+class _NobodyWaitsError(BaseException):
+    """Whoever asked for what is computed has left or been told; not for those who catch the exceptions of a model."""
+
+
 class Listener(Protocol):
     """What is told of batches, for the metrics."""
 
@@ -77,14 +85,29 @@ class _Hand:
     Attributes:
         thread: None before it is begun.
         batch: That it computes; None while it waits.
-        since: When it began with it.
+        between: That it computes between two parts of it; None otherwise.
+        since: When it began with the batch.
+        seen: When it last gave a sign of life.
+        lent: Seconds that others had of it since it began.
         beside: How many hands computed then, itself included.
     """
 
     thread: threading.Thread | None = None
     batch: Batch | None = None
+    between: Batch | None = None
     since: float = 0.0
+    seen: float = 0.0
+    lent: float = 0.0
     beside: int = 1
+
+    def begin(self, batch: Batch, now: float, beside: int) -> None:
+        """Note what it is at."""
+        self.batch, self.since, self.seen, self.lent, self.beside = batch, now, now, 0.0, beside
+
+    def requests(self) -> Iterator[Request]:
+        """Yield those whose items it computes; one may come several times."""
+        for batch in (self.batch, self.between):
+            yield from (request for request, _ in batch.items) if batch is not None else ()
 
     def running(self) -> bool:
         """Whether its thread runs."""
@@ -114,6 +137,10 @@ class _Rate:
         if alone:
             self._mark, self._sound = now, True
         self._sound = self._sound and batch.lane.typical
+
+    def spoil(self) -> None:
+        """Measure nothing until all that is computed now has ended: it does not have its time to itself."""
+        self._sound = False
 
     def end(self, batch: Batch, now: float) -> None:
         """Note that a batch has been computed."""
@@ -219,15 +246,19 @@ class Worker:
 
     def expected_wait(self, tokens: int) -> float:
         """Return the seconds until a request of so many tokens is expected to be begun; 0 where nothing else is to be done."""
-        at_it = sum(batch.tokens for batch in self._batches())
-        return (self.line.ahead_of(tokens) + self.coming + at_it) / self.rate
+        running, budget = self._batches(), self.line.budget
+        at_it = sum(min(batch.tokens, budget) if batch.lane.typical else batch.tokens for batch in running)
+        shared = (
+            2 if any(batch.lane.typical and batch.tokens > budget for batch in running) else 1
+        )  # it has every second turn
+        return shared * (self.line.ahead_of(tokens) + self.coming + at_it) / self.rate
 
     def alive(self) -> bool:
         """Whether every thread computes or waits, and no batch is older than it may be."""
         return not self.broken and all(self._sound(hand) for hand in self._hands)
 
     def _sound(self, hand: _Hand) -> bool:
-        batch, since = hand.batch, hand.since
+        batch, since = hand.batch, hand.seen
         if self._closing and batch is None and not len(self.line):
             return True  # it may end before the others
         return hand.running() and (batch is None or self.clock() - since < self.longest(batch))
@@ -266,9 +297,9 @@ class Worker:
         """Take no more work, and fail what waits and what is computed at once."""
         with self._changed:
             self._closing = True
-            lost = [*(r for batch in self._batches() for r, _ in batch.items), *self.line.requests()]
+            lost = [*(r for hand in self._hands for r in hand.requests()), *self.line.requests()]
             for hand in self._hands:
-                hand.batch = None
+                hand.batch = hand.between = None
             self._changed.notify_all()
         for request in dict.fromkeys(lost):
             request.fail(WorkerLostError(_ENDING))
@@ -284,7 +315,7 @@ class Worker:
     def _replace(self, number: int) -> None:
         with self._changed:
             gone = self._hands[number]
-            hangs, lost = gone.running(), gone.batch
+            hangs, lost = gone.running(), list(gone.requests())
             self._hands[number] = new = _Hand()
             self._replaced.append(self.clock())
             while self._replaced[0] < self.clock() - WITHIN:
@@ -300,7 +331,7 @@ class Worker:
         )
         self.listener.restarted()
         error = WorkerLostError("the worker that computed this is gone; send it again")
-        for request in dict.fromkeys([*(r for r, _ in (lost.items if lost else ())), *waiting]):
+        for request in dict.fromkeys([*lost, *waiting]):
             request.fail(error)
 
     # --- The threads ----------------------------------------------------------------------------------------------------
@@ -340,9 +371,8 @@ class Worker:
                 if not self._batches() or self._enough():
                     batch, given_up = self.line.take(self.clock())
                 if batch is not None:
-                    hand.since, hand.beside = self.clock(), 1 + len(self._batches())
+                    hand.begin(batch, self.clock(), 1 + len(self._batches()))
                     self._rate.begin(batch, hand.since, alone=hand.beside == 1)
-                    hand.batch = batch
                     self._call()
                 elif not given_up:
                     if self._closing and not len(self.line):
@@ -360,17 +390,53 @@ class Worker:
         request.fail(TooLateError("the deadline was over before there was an answer"))
 
     def _compute(self, batch: Batch, hand: _Hand) -> None:
-        for request in dict.fromkeys(r for r, _ in batch.items):
-            request.queued = request.queued or hand.since - request.arrived
-        with self._sharing(hand.beside):
-            outcomes = self._outcomes(batch)
+        _note_wait(batch, hand.since)
+        try:
+            with self._sharing(hand.beside), looking_up(lambda: self._look_up(batch, hand)):
+                outcomes = self._outcomes(batch)
+        except _NobodyWaitsError:
+            with self._changed:
+                self._rate.spoil()
+            for request in dict.fromkeys(r for r, _ in batch.items):
+                self._give_up(request)
+            return
         with self._changed:
             now = self.clock()
             if hand not in self._hands:  # it was given up, and its requests have been told
                 return
             self._rate.end(batch, now)
             self._set_budget()
-        seconds = max(now - hand.since, 1e-6)
+        self._deliver(batch, outcomes, now - hand.since - hand.lent)
+
+    def _look_up(self, batch: Batch, hand: _Hand) -> None:
+        """Between two parts of a batch: leave it if nobody waits for it any more; if it is a long one, compute one of the others'."""
+        now = self.clock()
+        given_up: list[Request] = []
+        with self._changed:
+            if hand not in self._hands or all(request.given_up(now) for request, _ in batch.items):
+                raise _NobodyWaitsError
+            hand.seen = now
+            if batch.lane.typical and batch.tokens > self.line.budget:
+                hand.between, given_up = self.line.take(now, short=True)
+            other = hand.between
+            if other is not None:
+                self._rate.spoil()
+        for request in given_up:
+            self._give_up(request)
+        if other is None:
+            return
+        _note_wait(other, now)
+        with looking_up(None):
+            outcomes = self._outcomes(other)
+        with self._changed:
+            if hand not in self._hands:
+                raise _NobodyWaitsError
+            hand.between, hand.seen = None, self.clock()
+            hand.lent += hand.seen - now
+        self._deliver(other, outcomes, hand.seen - now)
+
+    def _deliver(self, batch: Batch, outcomes: Sequence[Any], seconds: float) -> None:
+        seconds = max(seconds, 1e-6)
         longest = max(request.tokens[index] for request, index in batch.items)
         weight = batch.lane.weight
         self.listener.batch(
@@ -407,6 +473,11 @@ class Worker:
                 "a batch of %d failed (%s); computing its items alone", len(batch.items), type(error).__name__
             )
             return [_alone(batch, number) for number in range(len(batch.items))]
+
+
+def _note_wait(batch: Batch, now: float) -> None:
+    for request in dict.fromkeys(r for r, _ in batch.items):
+        request.queued = request.queued or now - request.arrived
 
 
 def _alone(batch: Batch, number: int) -> Any:

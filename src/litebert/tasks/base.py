@@ -20,13 +20,13 @@ from litebert.checkpoint.pretrained import Pretrained
 from litebert.checkpoint.source import Source
 from litebert.errors import UsageError
 from litebert.tasks.examples import Batch, Example, TextSettings, WindowCount, inference_batches
-from litebert.tasks.parts import InParts
+from litebert.tasks.parts import InParts, look_up
 from litebert.tasks.reading.records import Columns, Record, iter_records
 from litebert.text import AlbertTokenizer
 from litebert.train.evaluation import Evaluation
 from litebert.train.objective import Objective
 
-LARGEST_PASS = 8192
+LARGEST_PASS = 2048
 """Tokens beyond which the windows of one text are computed part by part: ten megabytes of text have two million."""
 
 Outputs = Sequence[np.ndarray]
@@ -303,6 +303,8 @@ def predict_outputs(
     device = torch.device(device)
     found: dict[int, np.ndarray] = {}
     for indices, batch in inference_batches(examples, pad_id=pad_id, tokens=tokens):
+        if found:
+            look_up()
         moved = {k: v.to(device) for k, v in batch.items()}
         windows, length = moved["input_ids"].shape
         rows = max(1, max(tokens, LARGEST_PASS) // length)

@@ -23,6 +23,7 @@ from litebert.model.albert import AlbertModel
 from litebert.settings import build_settings
 from litebert.tasks.base import Answer, Passes, Task
 from litebert.tasks.examples import Batch, Example, TextSettings, inference_batches, unknown_pieces
+from litebert.tasks.parts import look_up
 from litebert.tasks.reading.records import Columns, Record
 from litebert.text import AlbertTokenizer as Tokenizer
 
@@ -183,7 +184,11 @@ def encoded(
     if not loaded.warned and (unknown := unknown_pieces(examples, loaded.tokenizer)) is not None:
         loaded.warned = True
         logger.warning("%s", unknown)
-    for indices, batch in inference_batches(examples, pad_id=loaded.tokenizer.pad_id, tokens=passes.tokens):
+    for number, (indices, batch) in enumerate(
+        inference_batches(examples, pad_id=loaded.tokenizer.pad_id, tokens=passes.tokens)
+    ):
+        if number:
+            look_up()
         moved = {k: v.to(passes.device) for k, v in batch.items()}
         with passes.precision():
             out = loaded.encoder(moved["input_ids"], moved["attention_mask"], moved["token_type_ids"])
