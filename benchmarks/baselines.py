@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from litebert.tasks.base import Task
+from litebert.tasks.base import Score, Task
+from litebert.tasks.metrics import positive_class
 from litebert.tasks.reading.records import Record
 
 Figures = dict[str, float]
@@ -94,11 +95,18 @@ def _classify(task: Any, train: Sequence[Record], test: Sequence[Record]) -> Bas
         usual = np.where(_of_each(task, train).mean(axis=0) > 0.5, 30.0, -30.0).astype(np.float32)
         constant = dict(task.score([usual] * len(test), test, []).evaluation.metrics)
         return Baselines(Baseline("each label as it mostly is", constant), words)
-    most = Counter(str(r.label) for r in train).most_common(1)[0][0]
+    names = {Counter(str(r.label) for r in train).most_common(1)[0][0]: "most frequent label"}
+    if (positive := positive_class(task.labels, task.decision.positive)) is not None:
+        names.setdefault(task.labels[positive], "positive label")
+    scores = {name: _always(task, label, test) for label, name in names.items()}
+    best = max(scores, key=lambda name: scores[name].main)
+    return Baselines(Baseline(best, dict(scores[best].evaluation.metrics)), words)
+
+
+def _always(task: Any, label: str, test: Sequence[Record]) -> Score:
     logits = np.full(len(task.labels), -30.0, dtype=np.float32)
-    logits[task.labels.index(most)] = 0.0
-    constant = dict(task.score([logits] * len(test), test, []).evaluation.metrics)
-    return Baselines(Baseline("most frequent label", constant), words)
+    logits[task.labels.index(label)] = 0.0
+    return task.score([logits] * len(test), test, [])
 
 
 # --- Entities -------------------------------------------------------------------------------------------------------------

@@ -64,7 +64,8 @@ def finetuned(row: Row, arguments: argparse.Namespace) -> dict[str, Any]:
         *(["--set", f"limit={limit}"] if limit else []), *(["--set", f"dev_limit={row.scored}"] if row.scored else []),
         *(["--minutes", f"{minutes:g}"] if minutes else []),
     ]  # fmt: skip
-    train = ["finetune", row.benchmark, "--data", str(folder), "--model", arguments.model, *row.arguments(), *more]
+    model = arguments.embedder if row.embedder else arguments.model
+    train = ["finetune", row.benchmark, "--data", str(folder), "--model", model, *row.arguments(), *more]
     started, found = time.perf_counter(), []
     for seed in range(arguments.seeds):
         with tempfile.TemporaryDirectory() as name:
@@ -87,7 +88,7 @@ def finetuned(row: Row, arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         **summary(found, own_baselines(found[0]) or baselines(splits.task, splits.train, test)),
         "task": splits.task.name, "split": row.split or "dev", "records": {"train": len(splits.train), "test": len(test)},
-        "recipe": " ".join([row.recipe, *row.flags, *more]), "command": shown,
+        "recipe": " ".join([row.recipe, *(["--model", Path(model).name] if row.embedder else []), *row.flags, *more]), "command": shown, "model": Path(model).name,
         "minutes_a_seed": minutes_a_seed, "note": arguments.note,
     }  # fmt: skip
 

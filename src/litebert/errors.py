@@ -8,7 +8,7 @@ prints and puts into its JSON envelope. Anything else that escapes is a bug of L
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 
@@ -92,6 +92,17 @@ class Interrupted(LitebertError):  # noqa: N818 - a state, not a fault
 
     code = "interrupted"
     exit_code = 130
+
+
+_KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
+    (type(None), "null"), (bool, "a truth value"), ((int, float), "a number"), (str, "a string"), ((list, tuple), "a list"),
+    (Mapping, "an object"),
+)  # fmt: skip
+
+
+def described(value: object) -> str:
+    """Return what a value is, in JSON's words where it has one: ``a number``, ``an object``."""
+    return next((words for kind, words in _KINDS if isinstance(value, kind)), f"of the type {type(value).__name__}")
 
 
 _LONGEST_NAME = 200

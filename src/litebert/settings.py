@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,7 +56,7 @@ def read_recipe(reference: str | Path) -> dict[str, Any]:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path.name} is not valid TOML: {error}", path=path) from error
+        raise ConfigError(f"{path.name} is not valid TOML: {error}", path=path) from None
     base = data.pop("extends", None)
     if base is None:
         return data
@@ -107,11 +107,11 @@ def _not_toml(name: str, text: str) -> Any:
         return None if bare == "null" else text
     try:
         return json.loads(bare)
-    except json.JSONDecodeError as error:
+    except json.JSONDecodeError:
         raise ConfigError(
             f"{name}: {bare} is neither TOML nor JSON",
             hint=f"""Words stand in quotation marks: --set '{name}=["a", "b"]' or --set '{name}={{"a": "b"}}'.""",
-        ) from error
+        ) from None
 
 
 def build_settings(kind: type[S], data: Mapping[str, Any], *, path: str | Path | None = None) -> S:
@@ -127,20 +127,36 @@ def build_settings(kind: type[S], data: Mapping[str, Any], *, path: str | Path |
         place = [str(part) for part in first["loc"]]
         field = ".".join(place)
         if first["type"] == "extra_forbidden":
-            known = _fields_at(kind, place[:-1])
-            raise ConfigError(f"unknown field {field!r}", hint=nearest(place[-1], known), path=path) from error
+            elsewhere = " or ".join(repr(path) for path in _paths(kind) if path.split(".")[-1] == place[-1])
+            hint = f"Did you mean {elsewhere}?" if elsewhere else nearest(place[-1], _fields_at(kind, place[:-1]))
+            raise ConfigError(f"unknown field {field!r}", hint=hint, path=path) from None
         message = first["msg"].removeprefix("Value error, ")
         hint = ""
         if first["type"] == "literal_error" and isinstance(first.get("input"), str):
             hint = nearest(first["input"], re.findall("'([^']*)'", first["ctx"]["expected"]))
         said = f"{field}: {message} (got {first.get('input')!r})" if field else message  # of several fields: names them
-        raise ConfigError(said, hint=hint or None, path=path) from error
+        raise ConfigError(said, hint=hint or None, path=path) from None
 
 
 def _fields_at(kind: type[BaseModel], place: list[str]) -> list[str]:
     for part in place:
-        annotation = kind.model_fields[part].annotation if part in kind.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        table = _table(kind, part)
+        if table is None:
             return []
-        kind = annotation
+        kind = table
     return list(kind.model_fields)
+
+
+def _table(kind: type[BaseModel], name: str) -> type[BaseModel] | None:
+    """Return the settings that a field holds; None for a field of another kind, or no field."""
+    annotation = kind.model_fields[name].annotation if name in kind.model_fields else None
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def _paths(kind: type[BaseModel]) -> Iterator[str]:
+    """Yield the name of every field, those of nested settings as ``training.epochs``."""
+    for name in kind.model_fields:
+        yield name
+        table = _table(kind, name)
+        if table is not None:
+            yield from (f"{name}.{path}" for path in _paths(table))

@@ -49,11 +49,11 @@ def test_missing_file_and_folder_as_file(call, arguments, tmp_path):
 def test_a_label_nobody_trained_names_file_and_line(call, arguments, model, tmp_path):
     dev = tmp_path / "dev.csv"
     dev.write_text("text,label\ngood,pos\nfine,poss\n")
-    for outcome in (
-        call(*arguments("single.csv", tmp_path / "m", "--dev", dev)),
-        call("evaluate", model, "--data", dev),
+    for outcome, says in (
+        (call(*arguments("single.csv", tmp_path / "m", "--dev", dev)), "'poss' does not occur in the training records"),
+        (call("evaluate", model, "--data", dev), "'poss' is not one of the model's 2 labels"),
     ):
-        assert outcome.code == 3 and "'poss'" in outcome.err and "Did you mean 'pos'" in outcome.err
+        assert outcome.code == 3 and says in outcome.err and "Did you mean 'pos'" in outcome.err
         assert "dev.csv:3" in outcome.err
     assert not (tmp_path / "m").exists()
 
@@ -79,6 +79,8 @@ def test_a_line_of_a_megabyte_is_read(call, model, tmp_path):
         (["--set", "training.lerning_rate=1"], "Did you mean 'learning_rate'"),
         (["--set", "training.steps=abc"], "training.steps"),
         (["--set", "nonsense"], "a.b=value"),
+        (["--set", "epochs=3"], "Did you mean 'training.epochs'"),
+        (["--set", "training.max_length=3"], "Did you mean 'text.max_length'"),
         (["--set", "config.hiden_size=3"], "Did you mean 'hidden_size'"),
         (["--set", "options.kindd=multi"], "Did you mean 'kind'"),
         (["--set", "options.labels='pos'"], "must be a list"),
@@ -150,7 +152,7 @@ def test_no_vocabulary(call, copy, data):
     for name in ("spiece.model", "tokenizer.json", "vocab.txt"):
         (copy / name).unlink(missing_ok=True)
     outcome = call("predict", copy, data / "single.csv")
-    assert outcome.code == 3 and "spiece.model" in outcome.err
+    assert outcome.code == 3 and f"{copy} has no vocabulary" in outcome.err and "spiece.model" in outcome.err
 
 
 @pytest.mark.parametrize(
@@ -178,6 +180,20 @@ def test_vocabulary_larger_than_the_model(call, copy, data):
 def test_damaged_litebert_json(content, call, copy, data):
     (copy / "litebert.json").write_text(content)
     assert call("predict", copy, data / "single.csv").code in (2, 3)
+
+
+def test_an_empty_litebert_json_is_damaged_not_an_encoder(call, copy, data):
+    (copy / "litebert.json").write_text("{}")
+    outcome = call("predict", copy, data / "single.csv")
+    assert outcome.code == 3 and "is damaged" in outcome.err and "fine-tune" not in outcome.err
+
+
+def test_a_file_where_the_model_is_asked_for(call, data, model, tmp_path, monkeypatch):
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows" / "train.csv").write_text("text\na\n")
+    monkeypatch.chdir(tmp_path)  # where the name looks like one of the hub
+    outcome = call("predict", "rows/train.csv", model)
+    assert outcome.code == 2 and "a file of another kind" in outcome.err and "predict MODEL FILE" in outcome.err
 
 
 def test_text_settings_that_cannot_be(call, copy, data):

@@ -75,9 +75,21 @@ def test_stopped_by_the_user(call, model, tmp_path, monkeypatch):
     monkeypatch.setattr(Answerer, "lines", stop_at_the_third)
     stopped = call(*command)
     assert stopped.code == 130 and "Go on with:" in stopped.err and stopped.err.rstrip().endswith("--resume")
+    assert f"finished parts are kept in {folder_of(answers)}" in stopped.err
     resumed = call(*command)
     assert resumed.code == 0 and "wrote 40 answers" in resumed.err and "16 of them by an earlier run" in resumed.err
     assert len(seen) == 3 + 3  # two kept, the third again
+
+
+def test_stopped_before_the_first_part_is_finished(call, model, tmp_path, monkeypatch):
+    def stop(self, records):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Answerer, "lines", stop)
+    source, answers = table(tmp_path / "rows.csv", 40), tmp_path / "answers.jsonl"
+    stopped = call("predict", model, source, *WINDOW, *PARTS, "--output", answers, "--resume")
+    assert stopped.code == 130 and "no part was finished" in stopped.err and "kept" not in stopped.err
+    assert not folder_of(answers).exists()
 
 
 @pytest.fixture

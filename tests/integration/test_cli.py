@@ -88,6 +88,69 @@ def test_ctrl_c_outside_of_training_has_an_envelope_too(call, model, monkeypatch
     assert outcome.code == 130 and outcome.envelope["error"]["code"] == "interrupted"
 
 
+def test_ctrl_c_while_a_file_is_answered_says_how_to_keep_answers(call, model, data, tmp_path, monkeypatch):
+    def interrupted(*_args, **_options):
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr("litebert.inference.predict.predict_files", interrupted)
+    monkeypatch.setattr("sys.argv", ["litebert", "predict", "m", "x.csv", "--output", "a.jsonl"])
+    outcome = call("predict", model, data / "single.csv", "--output", tmp_path / "a.jsonl")
+    assert outcome.code == 130 and "was not written" in outcome.err and list(tmp_path.iterdir()) == []
+    assert "predict m x.csv --output a.jsonl --resume" in outcome.err
+    assert "--resume" not in call("predict", model, data / "single.csv").err
+
+
+def test_an_output_called_minus_is_standard_output(call, model, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for command in ("predict", "embed"):
+        called = [command, "litebert-small-en-embed" if command == "embed" else model, data / "single.csv"]
+        outcome = call(*called, "--output", "-")
+        assert outcome.code == 0 and len(outcome.lines) == 60 and list(tmp_path.iterdir()) == []
+    assert "--output FILE" in call("predict", model, data / "single.csv", "--output", "-", "--resume").err
+
+
+def test_standard_input_by_its_path_is_told_what_to_write(call, model):
+    outcome = call("predict", model, "/dev/stdin")
+    assert outcome.code == 2 and "--format" in outcome.err and "- for standard input" in outcome.err
+
+
+def test_the_parameters_of_a_model_are_those_of_its_card(call):
+    outcome = call("info", "litebert-small-en", "--json")
+    parameters = outcome.envelope["data"]["parameters"]
+    assert parameters["shared"] + parameters["heads"] == 4_152_194
+    shown = call("info", "litebert-small-en").out
+    assert "4,085,888 in encoder and pooler" in shown and "4,152,194 with its heads" in shown
+    assert "its heads" not in call("info", "random:nano").out
+
+
+def test_doctor_tells_which_extras_are_there(call, monkeypatch):
+    from litebert.cli import doctor
+
+    asked = [
+        "torch>=2.6",
+        'fastapi>=1; extra == "serve"',
+        "absent-package<2,>=1; extra == 'serve'",
+        "click; extra == 'track'",
+    ]
+    asked += ["litebert[serve]; extra == 'more'", "pytest>=8; python_version > '3' and extra == 'dev'"]
+    versions = {"fastapi": "1.2", "click": "8.1"}
+
+    def version(name):
+        if name not in versions:
+            raise doctor.metadata.PackageNotFoundError(name)
+        return versions[name]
+
+    monkeypatch.setattr(doctor.metadata, "requires", lambda _: asked)
+    monkeypatch.setattr(doctor.metadata, "version", version)
+    monkeypatch.setattr(doctor, "_gflops", lambda _: 1.0)
+    found = call("doctor", "--json").envelope["data"]["extras"]
+    assert found == {"serve": {"fastapi": "1.2", "absent-package": None}, "track": {"click": "8.1"}}
+    shown = call("doctor").out.splitlines()
+    assert any(line.split() == ["litebert[serve]", "missing", "absent-package"] for line in shown)
+    assert any(line.split() == ["litebert[track]", "installed"] for line in shown)
+
+
 def test_an_unforeseen_error_is_one_message_and_shows_its_traceback_with_debug(capsys, model, monkeypatch):
     def broken(*_args, **_options):
         raise ZeroDivisionError("oh")

@@ -90,7 +90,7 @@ def test_a_few_records_may_be_enough_to_choose_and_to_score_by(call, arguments, 
     chosen_by = info(tmp_path / "m")["provenance"]["metrics"]["accuracy"]
     assert found["data"]["single.csv"]["metrics"]["accuracy"] == chosen_by, "they are the same records"
     whole = json.loads(call("evaluate", tmp_path / "m", "--data", data / "single.csv", "--limit", "60", "--json").out)
-    assert whole["data"]["single.csv"]["records"] == 60 and not whole["warnings"]
+    assert whole["data"]["single.csv"]["records"] == 60 and not any("limit" in one for one in whole["warnings"])
 
 
 def test_several_seeds_report_the_median_and_keep_the_best(call, arguments, data, tmp_path):
@@ -105,6 +105,13 @@ def test_several_seeds_report_the_median_and_keep_the_best(call, arguments, data
     provenance = info(tmp_path / "m")["provenance"]
     assert provenance["kept_seed"] == found["kept_seed"] and "best of 2 on dev" in provenance["seeds_note"]
     assert provenance["data"]["dev"]["file"] == "single.tsv" and provenance["data"]["train"]["records"] == 60
+
+
+def test_a_dry_run_tells_how_many_labels_there_are(call, arguments, tmp_path):
+    many = tmp_path / "many.csv"
+    many.write_text("text,label\n" + "".join(f"the film,label{i % 12:02}\n" for i in range(48)))
+    outcome = call(*arguments(many, tmp_path / "m", "--dry-run"))
+    assert "label09, ... (12 in all)" in outcome.out and "3 for each of 1 seed\n" in outcome.out
 
 
 def test_dry_run_writes_nothing(call, arguments, tmp_path):
@@ -271,6 +278,9 @@ def test_a_run_no_better_than_no_learning_says_so(call, arguments, tmp_path):
     )  # one text: nothing is better than the commonest label
     short = call(*arguments("single.csv", tmp_path / "short", "--dev", dev, "--json", steps=1)).envelope
     assert any("is no better than 0.9000 without learning" in warning for warning in short["warnings"])
+    scored = call("evaluate", tmp_path / "short", "--data", dev)
+    assert "is no better than 0.9000 without learning" in scored.err
+    assert any(line.split() == ["accuracy", "without", "learning", "0.9000"] for line in scored.out.splitlines())
 
 
 def test_what_to_try_works_for_pairs(call, arguments, tmp_path, monkeypatch):

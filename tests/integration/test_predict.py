@@ -43,7 +43,7 @@ def written(folder, kind):
 @pytest.mark.parametrize("kind", ["txt", "csv", "tsv", "jsonl", "parquet"])
 def test_every_format_gives_one_answer_a_row_in_order(kind, call, model, pipe, tmp_path):
     outcome = call("predict", model, written(tmp_path, kind))
-    assert outcome.code == 0 and outcome.err == ""
+    assert outcome.code == 0 and outcome.err.count("\n") == outcome.err.count("1 row without text") == 1
     expected = [a.to_dict() for a in pipe(TEXTS)]
     assert [(row["label"], pytest.approx(row["score"], abs=1e-5)) for row in outcome.lines] == [
         (e["label"], e["score"]) for e in expected
@@ -152,6 +152,15 @@ def test_what_the_reader_found_is_told(model, tmp_path, call):
     path.write_text('{"text": "good \\ud83d film"}\n{"text": "bad"}\n')
     outcome = call("predict", model, path)
     assert len(outcome.lines) == 2 and "warning: " in outcome.err and "U+FFFD" in outcome.err
+
+
+def test_rows_without_text_are_answered_and_told(model, tmp_path, call):
+    (tmp_path / "a.jsonl").write_text('{"text": "good"}\n{"text": null}\n{"text": " "}\n')
+    (tmp_path / "b.txt").write_text("good\n\nbad\n")
+    outcome = call("predict", model, tmp_path / "a.jsonl", tmp_path / "b.txt")
+    assert len(outcome.lines) == 6
+    assert f"warning: {tmp_path / 'a.jsonl'}: 2 rows without text (first: line 2)" in outcome.err
+    assert f"warning: {tmp_path / 'b.txt'}: 1 row without text (first: line 2)" in outcome.err
 
 
 def test_what_stands_before_a_bad_row_is_answered(call, model, pipe, tmp_path):

@@ -63,7 +63,7 @@ def test_one_bad_text_fails_its_own_request_whole(server):
 def test_a_hanging_model_is_given_up_and_another_thread_takes_over(server, echo):
     hanging, waiting = blocked(server), server.begin("behind")
     server.waits(1)
-    server.engine.worker._hands[0].since -= 10 * server.engine.settings.hang_timeout  # as if so much time had passed
+    server.engine.worker._hands[0].seen -= 10 * server.engine.settings.hang_timeout  # as if so much time had passed
     assert hanging.result() == 503
     assert waiting.result() == 200, "what waited is computed by the next thread"
     assert server.embed("next") == 200
@@ -131,6 +131,22 @@ def test_who_dawdles_is_let_go(echo, sent, dripping):
         wait_until(lambda: not server.server.server_state.connections, "the end of the connection")
         assert not got or got.split(b"\r\n")[0].split()[1] in (b"408", b"400")
         assert (sent.endswith(b"{")) == (b" 408 " in got)
+        assert server.embed("next") == 200
+
+
+def test_headers_without_end_are_refused_and_long_ones_are_not(echo):
+    with live(echo) as server:
+        with server.connect(HEAD.replace(b"5000", b"2") + b"x-long: " + b"x" * 50_000 + b"\r\n\r\n{}") as sock:
+            assert sock.recv(4096).split()[1] == b"422", "they are read, and the body is looked at"
+        with server.connect(HEAD + b"x-long: ") as sock:
+            got = b""
+            with suppress(OSError):
+                for _ in range(1000):
+                    sock.sendall(b"x" * 4096)
+            with suppress(OSError):
+                got = sock.recv(4096)
+            assert not got or got.split()[1] == b"431"
+        wait_until(lambda: not server.server.server_state.connections, "the end of the connection")
         assert server.embed("next") == 200
 
 

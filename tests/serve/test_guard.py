@@ -165,7 +165,7 @@ def test_pages_of_others_may_not_ask_unless_allowed():
     asked = {"origin": "https://example.org", "access-control-request-method": "POST"}
     with client() as c:
         assert "access-control-allow-origin" not in c.options("/embed", headers=asked).headers
-    with client(cors_allow_origin=("https://example.org",), api_keys=("k",)) as c:
+    with client(cors_allow_origin="https://other.org, https://example.org", api_keys=("k",)) as c:
         answer = c.options("/embed", headers=asked)
         assert answer.status_code == 200, "a browser asks without the key whether it may ask with it"
         assert answer.headers["access-control-allow-origin"] == "https://example.org"
@@ -215,6 +215,9 @@ def test_a_client_may_be_less_patient_than_the_server():
     app.state.engine.worker.start = lambda: None  # nobody computes
     with TestClient(app) as c:
         assert c.post("/embed", json=HELLO, headers={"x-request-timeout-ms": "80"}).status_code == 504
+        for said in ("abc", "-5", "0", "1.5", ""):
+            refused = c.post("/embed", json=HELLO, headers={"x-request-timeout-ms": said})
+            assert refused.status_code == 422 and "milliseconds" in refused.json()["error"]
         assert c.get("/livez").status_code == 503
 
 

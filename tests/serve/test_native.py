@@ -6,9 +6,7 @@ pytest.importorskip("lancedb")
 
 from litebert.cli.main import run
 from litebert.errors import DataError, UsageError
-from litebert.search.faq import Calibration
 from litebert.serve.app import make_app
-from litebert.serve.knowledge import sureness
 from litebert.serve.routes import native_answers as wire
 from litebert.serve.settings import ServeSettings
 from tests.serve.conftest import GENERAL, VECTORS
@@ -305,14 +303,6 @@ def test_faq_keeps_to_the_filter_and_to_indexes_of_answers(known):
 def test_a_server_without_indexes_says_so(post):
     assert "--faq" in post(V1 + "faq", {"question": "Open?"}, status=404)["error"]
     assert "--index" in post(V1 + "search", {"query": "Open?"}, status=404)["error"]
-
-
-def test_no_surer_than_the_questions_allow():
-    few = Calibration(threshold=0.8, unknown_rate=0.05, unknown=[0.1, 0.2, 0.3, 0.4], questions=9)
-    assert sureness(few, 0.99) == pytest.approx(0.9)
-    assert sureness(few, 0.25) == pytest.approx(0.5)
-    learnt = few.model_copy(update={"slope": 10.0, "offset": 0.0})
-    assert sureness(learnt, 0.99) > 0.99
 
 
 # --- Conversation ---------------------------------------------------------------------------------------------------------

@@ -57,6 +57,7 @@ def test_ids_of_this_vocabulary_are_texts(post):
         ({"input": []}, 400, "empty"),
         ({}, 400, "input"),
         ({"input": "a", "dimensions": 0}, 400, "dimensions"),
+        ({"input": [True]}, 400, "input"),
         ({"input": "a", "dimensions": 1000}, 400, "at most 384"),
         ({"input": "a", "encoding_format": "hex"}, 400, "encoding_format"),
         ({"input": ["a"] * 2049}, 400, "2048"),
@@ -67,7 +68,7 @@ def test_ids_of_this_vocabulary_are_texts(post):
 def test_errors_are_openais(post, body, status, said):
     error = post("/v1/embeddings", {"model": VECTORS, **body}, status)["error"]
     assert set(error) == {"message", "type", "param", "code"} and said in error["message"]
-    assert error["type"] == {400: "invalid_request_error", 404: "not_found_error"}[status]
+    assert error["type"] == "invalid_request_error" and (error["code"] == "model_not_found") == (status == 404)
 
 
 def test_one_model_alone_answers_to_any_name(make_client):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.serve.conftest import GENERAL, VECTORS
+from tests.serve.conftest import VECTORS
 
 LONG = "word " * 400
 END = "the match was lost in the rain " * 20
@@ -157,7 +157,7 @@ def test_tokenize_and_decode_give_the_text_back(post):
 def test_info_names_model_and_limits(client):
     first = client.get("/info").json()
     assert (
-        first["model_id"] == GENERAL and first["max_client_batch_size"] == 2048 and "embedding" in first["model_type"]
+        first["model_id"] == VECTORS and first["max_client_batch_size"] == 2048 and "embedding" in first["model_type"]
     )
     mood = client.get("/info", params={"model": "mood"}).json()
     assert mood["model_type"]["classifier"] == {

@@ -173,9 +173,20 @@ def _read_file(path: Path) -> dict[str, Tensor]:
 
 
 def read_info(folder: Path) -> dict[str, Any]:
-    """Return the contents of ``litebert.json``, empty if there is none."""
+    """Return the contents of ``litebert.json``, empty if there is none.
+
+    Raises:
+        CheckpointError: There is nothing in it.
+    """
     path = folder / "litebert.json"
-    return read_json_object(path) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    info = read_json_object(path)
+    if not info:
+        raise CheckpointError(
+            f"{path} is damaged: it is empty", hint="Get it again; without it the folder is an encoder.", path=path
+        )
+    return info
 
 
 # --- Writing ------------------------------------------------------------------------------------------------------------

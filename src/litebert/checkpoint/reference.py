@@ -84,6 +84,11 @@ def located(reference: str | Path) -> Iterator[Location]:
         yield _google(path.with_suffix(""))
     elif path.with_name(path.name + ".index").is_file():
         yield _google(path)
+    elif path.is_file():
+        raise UsageError(
+            f"no model at {text!r}, which is a file of another kind",
+            hint="MODEL stands before FILE: litebert predict MODEL FILE. " + _what_exists(text), path=path,
+        )  # fmt: skip
     elif _HUB_ID.match(text) and not text.lower().endswith((*_ARCHIVES, ".index")):
         yield _in_folder(_download(text))
     else:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command("embed")
 @click.argument("model")
 @click.argument("file", default="-")
-@click.option("--output", help="File to write, .npy, .parquet or .jsonl; default: JSON Lines on standard output.")
+@click.option("--output", help="File to write, .npy, .parquet or .jsonl; default, or -: JSON Lines on standard output.")
 @click.option("--size", type=click.IntRange(2), help="Keep the first N numbers; for models trained with sizes.")
 @click.option(
     "--number-type", default="float32", show_default=True, help="float32, int8 or binary (8 numbers in a byte)."
@@ -59,6 +59,7 @@ def command(
 
     if number_type not in NUMBER_TYPES:
         raise UsageError(f"unknown number type {number_type!r}", hint=nearest(number_type, NUMBER_TYPES))
+    output = None if output == "-" else output
     if output is not None and Path(output).is_dir():
         raise UsageError(f"{output} is a folder", hint="Name a file.", path=output)
     if teacher and (size is not None or number_type != "float32"):

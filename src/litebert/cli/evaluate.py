@@ -102,9 +102,11 @@ def command(
 
 
 def _print_scores(found: Evaluated, *, as_json: bool) -> None:
+    from litebert.train.evaluation import baseline_rows
+
     parts = []
     for name, score in found.scores.items():
         rows = [(metric, f"{value:.4f}") for metric, value in score.evaluation.metrics.items()]
-        rows += [(f"({metric})", f"{value:.4f}") for metric, value in score.evaluation.baseline.items()]
+        rows += [(told, f"{value:.4f}") for told, value in baseline_rows(score.evaluation)]
         parts.append(f"{name}: {found.records[name]} records\n{table(rows)}")
     print_result("evaluate", found.to_dict(), "\n\n".join(parts), as_json=as_json, warnings=found.warnings)

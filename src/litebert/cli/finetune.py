@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from litebert.cli.output import common_options, print_result, program, table
+from litebert.cli.output import common_options, counted, print_result, program, some_of, table
 
 if TYPE_CHECKING:
     from litebert.tasks.base import Task
@@ -91,10 +91,10 @@ def _print_plan(prepared: Prepared, out: str, *, as_json: bool) -> None:
     figures = plan(prepared, Path(out))
     rows = [
         ("task", prepared.settings.task),
-        ("outputs", ", ".join(figures["labels"][:10])),
+        ("outputs", some_of(figures["labels"], 10)),
         ("records", f"{figures['records']['train']} to train, {figures['records']['dev']} held out"),
         ("tokens", f"{figures['tokens_per_record']:.1f} a record, {figures['tokens']:,} in all"),
-        ("steps", f"{figures['steps']} for each of {figures['seeds']} seeds"),
+        ("steps", f"{figures['steps']} for each of {counted(figures['seeds'], 'seed')}"),
         ("time", f"about {figures['seconds'] / 60:.1f} minutes (three steps measured)"),
         ("memory", f"about {figures['memory_bytes'] / 1e6:.0f} MB for weights, gradients and optimiser"),
         ("learning rate", f"{figures['settings']['training']['learning_rate']:g}"),
@@ -105,6 +105,8 @@ def _print_plan(prepared: Prepared, out: str, *, as_json: bool) -> None:
 
 def print_outcome(command_name: str, result: FinetuneResult, task: Task, *, as_json: bool) -> None:
     """Print what all seeds reached."""
+    from litebert.train.evaluation import baseline_rows
+
     kept = next(seed for seed in result.seeds if seed.seed == result.kept)
     metrics = kept.score.evaluation.metrics
     data = {
@@ -116,8 +118,7 @@ def print_outcome(command_name: str, result: FinetuneResult, task: Task, *, as_j
         main = next(iter(metrics))
         scores = ", ".join(f"{s.score.evaluation.metrics[main]:.4f}" for s in result.seeds)
         lines.append(f"seeds: {scores}; median {result.median[main]:.4f}; kept seed {result.kept}")
-    for name, value in kept.score.evaluation.baseline.items():
-        lines.append(f"for comparison, {name}: {value:.4f}")
+    lines += [f"for comparison, {told}: {value:.4f}" for told, value in baseline_rows(kept.score.evaluation)]
     report = result.folder / "report.html"
     lines += [
         f"model   {result.folder}",

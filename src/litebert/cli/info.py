@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from litebert.cli.output import common_options, print_result, table
+from litebert.cli.output import common_options, print_result, some_of, table
 
 _ORIGINS = {"huggingface": "Hugging Face folder", "google": "Google TensorFlow checkpoint"}
 
@@ -28,10 +28,11 @@ def command(model: str, as_json: bool, debug: bool) -> None:  # noqa: ARG001
     config = source.config
     shared, unshared = count_parameters(config), count_parameters(config, shared=False)
     heads = sorted({name.split(".")[0] for name in source.tensors} - {"albert"})
+    in_heads = sum(tensor.numel() for name, tensor in source.tensors.items() if not name.startswith("albert."))
     task = source.info.get("task") or {}
     data: dict[str, Any] = {
         "model": model, "origin": source.origin, "config": config.to_dict(),
-        "parameters": {"shared": shared, "as_if_unshared": unshared},
+        "parameters": {"shared": shared, "as_if_unshared": unshared, "heads": in_heads},
         "memory_bytes": {"float32": 4 * shared, "bfloat16": 2 * shared},
         "heads": heads, "task": task, "provenance": source.info.get("provenance") or {},
     }  # fmt: skip
@@ -46,7 +47,8 @@ def command(model: str, as_json: bool, debug: bool) -> None:  # noqa: ARG001
         ("activation", config.hidden_act),
         ("dropout", f"hidden {config.hidden_dropout_prob:g}, attention {config.attention_probs_dropout_prob:g}, "
                     f"classifier {config.classifier_dropout_prob:g}"),
-        ("parameters", f"{shared:,} (as if unshared: {unshared:,})"),
+        ("parameters", f"{shared:,} in encoder and pooler (as if unshared: {unshared:,})"
+                       + (f", {shared + in_heads:,} with its heads" if in_heads else "")),
         ("weights", f"{4 * shared / 1e6:.1f} MB in float32, {2 * shared / 1e6:.1f} MB in bfloat16"),
         ("heads", ", ".join(heads) or "none"),
         ("task", _task_line(task)),
@@ -63,5 +65,4 @@ def _task_line(task: dict[str, Any]) -> str:
     labels = task.get("labels", [])
     if not labels and "kind" not in task:
         return str(task.get("name"))
-    shown = ", ".join(labels[:6]) + (f", ... ({len(labels)} in all)" if len(labels) > 6 else "")
-    return f"{task.get('name')} ({task.get('kind', '')}): {shown}"
+    return f"{task.get('name')} ({task.get('kind', '')}): {some_of(labels, 6)}"

@@ -88,6 +88,16 @@ def table(rows: Iterable[tuple[str, Any]]) -> str:
     return "\n".join(f"{name:<{width}}  {value}" for name, value in pairs)
 
 
+def counted(number: int, name: str) -> str:
+    """Return a number of things in words: ``1 seed``, ``2 seeds``."""
+    return f"{number:,} {name}" if number == 1 else f"{number:,} {name}s"
+
+
+def some_of(names: Sequence[str], most: int) -> str:
+    """Return the first names, and how many there are where that is not all of them."""
+    return ", ".join(names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")
+
+
 @contextmanager
 def reader_may_go() -> Iterator[None]:
     """Write to a pipe whose reader may stop early, as ``head`` does: that is no error."""

@@ -22,7 +22,7 @@ from litebert.cli.output import again, common_options, print_result, reader_may_
     "--task",
     help="For a pretrained MODEL: fill-mask, coherence, summarize, zero-shot-classification or embed; default: what the folder names.",
 )
-@click.option("--output", help="File to write; default: standard output.")
+@click.option("--output", help="File to write; default, or -: standard output.")
 @click.option("--columns", help="Which column is what: text=...,pair=...")
 @click.option(
     "--format", "kind", help="Format of the input: csv, tsv, jsonl, json, parquet or lines; default: by its name."
@@ -84,13 +84,14 @@ def command(
       litebert predict moderator posts.csv --explain --html why.html --output why.jsonl
       litebert predict model crawl/*.jsonl --engine ray --output answers.jsonl
     """  # noqa: D301
-    from litebert.errors import UsageError
+    from litebert.errors import Interrupted, UsageError
     from litebert.inference.loading import load
     from litebert.inference.predict import predict_benchmark, predict_files
     from litebert.settings import parse_overrides
 
     options = parse_overrides(overrides)
     inputs = file or ("-",)
+    output = None if output == "-" else output
     _check_call(output, html, label, benchmark, options, inputs, explain=explain)
     if benchmark is not None:
         _refuse_unheeded(columns, kind)
@@ -110,12 +111,20 @@ def command(
         for path in predict_benchmark(pipeline, benchmark, inputs[0], output):
             say(f"wrote {path}")
         return
-    _print_answers(
-        lambda warnings, progress: predict_files(
-            pipeline, inputs, columns=columns, kind=kind, top=top, options=options, warnings=warnings, progress=progress
-        ),
-        printed,
-    )
+    try:
+        _print_answers(
+            lambda warnings, progress: predict_files(
+                pipeline, inputs, columns=columns, kind=kind, top=top, options=options, warnings=warnings,
+                progress=progress,
+            ),
+            printed,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        if output is None:
+            raise
+        raise Interrupted(
+            f"interrupted; {output} was not written", hint=f"This keeps what is finished: {again('--resume')}"
+        ) from None
 
 
 def _check_call(

@@ -81,7 +81,7 @@ def command(
         return
     results = [{"query": text, **answer} for text, answer in zip(query, asking.answers(query), strict=True)]
     shown = "\n\n".join(_shown(result, several=len(results) > 1) for result in results)
-    print_result("search", {"index": index, "results": results}, shown, as_json=as_json)
+    print_result("search", {"index": index, "results": results}, shown, as_json=as_json, warnings=asking.warnings)
 
 
 class _Asking:
@@ -94,6 +94,9 @@ class _Asking:
         self.index = index
         condition = options.pop("condition")
         self.options = {**options, "filter": condition}
+        calibration = index.description.faq
+        few = None if calibration is None else calibration.warning()
+        self.warnings = [] if few is None else [few]
         if index.description.kind == "faq":
             _refuse_for_answers()
         if rerank is not None:
@@ -127,7 +130,7 @@ def _stream(asking: _Asking, path: str, columns: str | None, kind: str | None) -
     from litebert.tasks.reading.columns import parse_columns
     from litebert.tasks.reading.records import Record, iter_records
 
-    warnings: list[str] = []
+    warnings = asking.warnings
     records = iter_records(
         path, columns=None if columns is None else parse_columns(columns), format=kind, labels_required=False,
         ignore_labels=True, keep_empty=True, warnings=warnings,

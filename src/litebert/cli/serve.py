@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from contextlib import suppress
 from types import FrameType
@@ -75,7 +76,10 @@ def command(
     def tell(address: str) -> None:
         if as_json:
             print_result("serve", {"address": address, "models": list(models)}, "", as_json=True)
-        say(f"serving on {address}; press Ctrl-C to stop")
+        if log == "json":  # nothing but objects there
+            logging.getLogger("litebert.serve").info("serving on %s", address)
+        else:
+            say(f"serving on {address}; press Ctrl-C to stop")
 
     run(settings, tell)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import torch
 
-from litebert.errors import DataError, UsageError
+from litebert.errors import DataError, UsageError, described
 from litebert.inference.settings import EngineSettings
 from litebert.inference.stream import computing, windows_of
 from litebert.settings import build_settings
@@ -216,11 +216,11 @@ def _options(value: Mapping[str, Any]) -> dict[str, Any]:
     if options is None:
         return {}
     if isinstance(options, str) or not isinstance(options, Iterable):
-        raise DataError(f"the options are a {type(options).__name__}", hint='"options": ["...", "..."]')
+        raise DataError(f"the options are {described(options)}", hint='"options": ["...", "..."]')
     found = tuple(options)
     odd = next((option for option in found if not isinstance(option, str)), None)
     if odd is not None:
-        raise DataError(f"an option is a {type(odd).__name__}", hint='"options": ["...", "..."]')
+        raise DataError(f"an option is {described(odd)}", hint='"options": ["...", "..."]')
     return {"options": found}
 
 

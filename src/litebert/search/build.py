@@ -279,7 +279,7 @@ class _Builder:
             )
             built.warnings.append(f"{built.empty} of {self.read} {lacking}, and were left out")
         if not built.chunks:
-            where = f"any of {self.read} documents" if self.read else "these files"
+            where = f"any of {self.read} documents" if self.read > 1 else "these files"
             what = "question with an answer" if self.description.kind == "faq" else "text"
             raise DataError(f"there is no {what} in {where}", hint="Check the files, and --columns for tables.")
         if self.description.kind == "faq":
@@ -292,14 +292,12 @@ class _Builder:
 
     def _calibrated(self, others: list[faq.Wording], unknown_rate: float) -> faq.Calibration:
         asked = self.questions.wordings()
-        if len(asked) < faq.FEW:
-            self.built.warnings.append(
-                f"only {len(asked)} questions: from so few it cannot be learnt well when an answer is not known"
-            )
         found = faq.calibrate(
             self._asked(asked), self._asked(others), self.store.vectors(), unknown_rate=unknown_rate,
             warnings=self.built.warnings,
         )  # fmt: skip
+        if (few := found.warning()) is not None:
+            self.built.warnings.append(few)
         if not found.unknown:
             self.built.warnings.append("all questions have the same answer: it is given whatever is asked")
         return found

@@ -2,7 +2,7 @@
 
 The identifier of a file is its path within the folder that was given, so that it stays the same when the folder moves; that of a row is
 its ``id`` column, else the file and the line. Offsets count characters of a text file as it is decoded, of an HTML page's text, of a
-row's text cell. What cannot be read as text is left out and counted; a table that is wrong is an error.
+row's text cell. What cannot be read as text is left out, counted and named; a table that is wrong is an error.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import math
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,9 +35,12 @@ _SUFFIXES = {".txt", ".text", ".md", ".markdown", ".rst", ".html", ".htm", ".xht
 _PACKED = {".gz", ".bz2", ".xz", ".zst"}
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:\.\d+)?")
 _TOLD = {
-    "file not text": "files left out because they are no text", "file damaged": "damaged files, read up to the damage",
+    "file not text": "files left out because they are no text in {encoding} (--encoding names another)",
+    "file damaged": "damaged files, read up to the damage", "file unreadable": "files left out because they cannot be read",
     "bytes replaced": "invalid bytes replaced by U+FFFD", "html cut": "pages cut because they are too long",
 }  # fmt: skip
+_NAMED = 3
+"""Files that a warning names."""
 _PART = 1 << 20
 """Bytes of a text file that are one document; what is longer is indexed in parts."""
 
@@ -102,9 +105,24 @@ def read_documents(files: Sequence[tuple[Path, str]], reading: Reading) -> Itera
     if reading.faq and (other := next((path for path, _ in files if not _is_table(path)), None)):
         raise UsageError(f"{other} is no table of questions and answers", hint=f"Allowed: {', '.join(_TABLES)}.")
     counters: Counter[str] = Counter()
+    names: dict[str, list[str]] = defaultdict(list)
     for path, name in files:
-        yield from _rows(path, name, reading) if _is_table(path) else _texts(path, name, reading, counters)
-    reading.warnings.extend(f"{what}: {counters[key]}" for key, what in _TOLD.items() if counters[key])
+        before = Counter(counters)
+        if _is_table(path):
+            yield from _rows(path, name, reading)
+        else:
+            texts = _texts(path, name, reading, counters)
+            yield from texts if len(files) == 1 else _unless_unreadable(texts, counters)
+        for key in counters - before:
+            names[key].append(name)
+    for key, what in _TOLD.items():
+        if counters[key]:
+            reading.warnings.append(f"{what.format(encoding=reading.encoding)}: {counters[key]}, {_first(names[key])}")
+
+
+def _first(names: Sequence[str]) -> str:
+    """Return a few names."""
+    return "in " + ", ".join(ascii(name)[1:-1] for name in names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
 
 
 def find_files(inputs: Sequence[str], warnings: list[str] | None = None) -> list[tuple[Path, str]]:
@@ -144,7 +162,12 @@ def _files_of(given: str, warnings: list[str]) -> list[tuple[Path, str]]:
         raise UsageError(f"{given}: an index is built from files on this machine", hint="Download them first.")
     if path.is_dir():
         walked = sorted(_walk(path))
-        some = [(file, file.relative_to(path).as_posix()) for file in walked if _known(file)]
+        known = [file for file in walked if _known(file)]
+        some = [(file, file.relative_to(path).as_posix()) for file in known if _sound(file)]
+        if odd := [file.relative_to(path).as_posix() for file in known if not _sound(file)]:
+            warnings.append(
+                f"files in {given} left out because they are no files, or their names are not UTF-8: {len(odd)}, {_first(odd)}"
+            )
         if not some:
             seen = f"{len(walked)} files, none of a kind that can be read" if walked else "no files"
             raise DataError(f"{given} holds {seen}", hint=f"Allowed: {_allowed()}.", path=given)
@@ -179,6 +202,15 @@ def _walk(root: Path) -> Iterator[Path]:
         yield from (Path(folder) / name for name in names if not name.startswith("."))
 
 
+def _sound(path: Path) -> bool:
+    """Return whether there is a file, not a pipe or a link to nowhere, and its name is text."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return os.path.isfile(path)  # noqa: PTH113 - False whatever stands in the way
+
+
 def _suffix(path: Path) -> str:
     return (Path(path.stem) if path.suffix.lower() in _PACKED else path).suffix.lower()
 
@@ -206,6 +238,16 @@ def _texts(path: Path, name: str, reading: Reading, counters: Counter[str]) -> I
         start, number = start + len(text), number + 1
     if before is not None:
         yield replace(before, next_part=f"{name}#{number}")
+    elif not file.size:
+        yield Document(name, "", str(path))
+
+
+def _unless_unreadable(documents: Iterator[Document], counters: Counter[str]) -> Iterator[Document]:
+    """Yield documents; count a file that cannot be read: one among many should not be in the way of the others."""
+    try:
+        yield from documents
+    except (DataError, OSError):
+        counters["file unreadable"] += 1
 
 
 # Tables ---------------------------------------------------------------------------------------------------------------

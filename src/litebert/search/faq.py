@@ -58,10 +58,20 @@ class Calibration(Settings):
     """Share of these answers that are right."""
 
     def confidence(self, similarity: float) -> float:
-        """Return how sure an answer is, 0 to 1; what this means is in the module's description."""
+        """Return how sure an answer is, 0 to 1; what this means is in the module's description.
+
+        Without other wordings no surer than so few questions can tell: beyond all N of them it is wrong once in N + 1 times.
+        """
         if self.slope is not None and self.offset is not None:
             return 1 / (1 + math.exp(-min(max(self.slope * similarity + self.offset, -500), 500)))
-        return float(np.searchsorted(self.unknown, similarity - TIE, side="left") / max(len(self.unknown), 1))
+        rank = float(np.searchsorted(self.unknown, similarity - TIE, side="left") / max(len(self.unknown), 1))
+        return min(rank, self.questions / (self.questions + 1))
+
+    def warning(self) -> str | None:
+        """Return what to know before its answers are trusted; None if there is nothing."""
+        if self.questions >= FEW:
+            return None
+        return f"only {self.questions} questions: from so few it cannot be learnt well when an answer is not known"
 
 
 @dataclass(frozen=True)

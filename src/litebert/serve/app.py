@@ -149,6 +149,8 @@ def _heed_signals(app: FastAPI) -> None:
             app.state.keys.reload()
         except LitebertError as error:
             logger.error("the keys stay as they were: %s", error.message)
+        else:
+            logger.info("the keys have been read again")
 
     for number in (*ends, LEAVE):
         signal.signal(number, stop)

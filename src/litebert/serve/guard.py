@@ -122,6 +122,11 @@ class Guard:
             raise RefusedError(WireError(503, "Unhealthy", "the server is shutting down", {"retry-after": "1"}))
         if not public and not self.keys.allow(headers):
             raise RefusedError(WireError(401, "Unauthorized", "a key is needed", {"www-authenticate": "Bearer"}))
+        said = headers.get("x-request-timeout-ms", "1")
+        if not said.isdecimal() or not int(said[:9]):
+            raise RefusedError(
+                WireError(422, "Validation", "x-request-timeout-ms is a number of milliseconds, at least 1")
+            )
         body = await self._body(visit, receive)
         if visit.length <= AT_ONCE:
             self._check_rush(visit, len(body))

@@ -12,6 +12,7 @@ index's ``unknown_rate``.
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,6 +28,8 @@ from litebert.search.index import Hit, Index
 from litebert.search.location import how_to_build, open_store
 from litebert.serve.models import ServedModel, UnknownModelError, load_model, named
 from litebert.serve.settings import ServeSettings
+
+logger = logging.getLogger("litebert.serve")
 
 SHARED = "LITEBERT_SERVE_SHARED"
 """Environment variable with the folder that the processes of one server have together."""
@@ -149,17 +152,11 @@ def answers(index: Index, questions: Sequence[str], top: int, condition: str | N
     rows = index.search(list(questions), top=top, mode="dense", filter=condition)
     return [
         tuple(
-            Found(hit, str(hit.metadata.get("answer", "")), sureness(calibration, hit.score), hit.score >= calibration.threshold)
+            Found(hit, str(hit.metadata.get("answer", "")), calibration.confidence(hit.score), hit.score >= calibration.threshold)
             for hit in hits
         )
         for hits in rows
     ]  # fmt: skip
-
-
-def sureness(calibration: Calibration, similarity: float) -> float:
-    """Return how sure an answer is, no surer than so few questions can tell: beyond all N of them, it is wrong once in N + 1 times."""
-    found = calibration.confidence(similarity)
-    return found if calibration.slope is not None else min(found, calibration.questions / (calibration.questions + 1))
 
 
 def converse(index: Index, questions: Sequence[str], top: int) -> Reading:
@@ -244,6 +241,9 @@ class _Opening:
                 raise _nothing(location, questions=questions)
             model = self._fitting(description)
             self.indexes[name] = Index.open(location, embedder=embedder_of(model))
+            calibration = description.faq
+            if calibration is not None and (few := calibration.warning()) is not None:
+                logger.warning("%s: %s", location, few)
         self.shared[name] = model.name
 
     def _embedding(self, otherwise: str) -> list[ServedModel]:
@@ -273,7 +273,7 @@ class _Opening:
                 if not out.exists():
                     half = (
                         Path(tempfile.mkdtemp(dir=shared)) / "index"
-                    )  # whoever ends on the way leaves nothing that looks whole
+                    )  # who ends on the way leaves nothing that looks whole
                     _build(path, half, model)
                     half.rename(out)
         return Index.open(str(out), embedder=embedder_of(model))
@@ -283,8 +283,10 @@ def _build(path: str, out: Path, model: ServedModel) -> None:
     from litebert.search.build import build_index
     from litebert.search.models import token_offsets
 
-    embedder = embedder_of(model)
-    build_index([path], str(out), embedder, token_offsets(model.tokenizer), model=model.reference, questions=True)
+    embedder, offsets = embedder_of(model), token_offsets(model.tokenizer)
+    built = build_index([path], str(out), embedder, offsets, model=model.reference, questions=True)
+    for warning in built.warnings:
+        logger.warning("%s: %s", path, warning)
 
 
 @contextmanager

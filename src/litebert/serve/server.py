@@ -93,10 +93,15 @@ def application() -> FastAPI:
     return app
 
 
+_ENDLESS = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
 class PatientProtocol(HttpToolsProtocol):
-    """Lets go of who would hold a connection for ever: sends its headers too slowly, or reads nothing of its answer."""
+    """Lets go of who would hold a connection for ever, or all memory: sends headers too slowly or without end, or reads no answer."""
 
     patience = 10.0
+    most = 65_536
+    _seen = 0
     _headers: asyncio.TimerHandle | None = None
     _reading: asyncio.TimerHandle | None = None
 
@@ -105,9 +110,18 @@ class PatientProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._headers = self.loop.call_later(self.patience, self.transport.close)
 
+    def data_received(self, data: bytes) -> None:
+        """Take what has come; refuse headers that do not end."""
+        super().data_received(data)
+        self._seen += len(data)
+        if self._headers is not None and self._seen > self.most and not self.transport.is_closing():
+            self.transport.write(_ENDLESS)
+            self.transport.close()
+
     def on_message_begin(self) -> None:
         """Begin to wait for the headers of a further request."""
         super().on_message_begin()
+        self._seen = 0
         if self._headers is None:
             self._headers = self.loop.call_later(self.patience, self.transport.close)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from litebert.inference.settings import EngineSettings
 from litebert.settings import Settings
@@ -56,7 +56,7 @@ class ServeSettings(Settings):
     shutdown_timeout: float = Field(default=25.0, ge=0)
     """Seconds after that in which requests that were taken are finished."""
     cors_allow_origin: tuple[str, ...] = ()
-    """Origins whose pages may call the server; none."""
+    """Origins whose pages may call the server, with commas between; none."""
     page: bool = True
     """Serve the page at ``/``."""
     tei_strict: bool = False
@@ -71,6 +71,11 @@ class ServeSettings(Settings):
     """Where models run."""
     engine: EngineSettings = EngineSettings()
     """How models compute."""
+
+    @field_validator("cors_allow_origin", mode="before")
+    @classmethod
+    def _listed(cls, given: Any) -> Any:
+        return [one.strip() for one in given.split(",") if one.strip()] if isinstance(given, str) else given
 
     @property
     def most_items(self) -> int:

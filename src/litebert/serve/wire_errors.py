@@ -39,6 +39,7 @@ LONGEST = 1500
 """Characters of a message."""
 _TOO_DEEP = "the body is nested too deeply"
 _OPENAI_TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+_WRONG = "invalid_request_error"
 
 
 def wire_error(error: BaseException) -> WireError:
@@ -97,7 +98,9 @@ def body_of(error: WireError, path: str) -> dict[str, Any]:
         error = error._replace(message=f"{error.message[: LONGEST // 2]} ... {error.message[-LONGEST // 3 :]}")
     if is_openai(path):
         status = status_for(error, path)
-        kind = _OPENAI_TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
+        if error.kind == "NotFound":
+            return {"error": {"message": error.message, "type": _WRONG, "param": None, "code": "model_not_found"}}
+        kind = _OPENAI_TYPES.get(status, _WRONG if status < 500 else "server_error")
         return {"error": {"message": error.message, "type": kind, "param": None, "code": error.kind.lower()}}
     return {"error": error.message, "error_type": error.kind, "message": error.message, "detail": error.message}
 
@@ -139,4 +142,7 @@ def unreadable(cause: BaseException) -> str:
         return f"the body is not UTF-8: byte {cause.start} is 0x{cause.object[cause.start]:02x}"
     if isinstance(cause, RecursionError):
         return _TOO_DEEP
-    return f"the body cannot be read: {cause}" if isinstance(cause, ValueError) else "the body cannot be read"
+    if isinstance(cause, ValueError):
+        said = "a number has too many digits" if "digits" in str(cause) else str(cause)
+        return f"the body cannot be read: {said}"
+    return "the body cannot be read"

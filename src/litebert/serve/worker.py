@@ -26,6 +26,7 @@ from typing import Any, Protocol
 
 from litebert.errors import LitebertError
 from litebert.serve.logs import told
+from litebert.serve.rate import Rate
 from litebert.serve.waiting import Batch, OverloadError, Request, WaitingLine
 from litebert.tasks.parts import looking_up
 
@@ -114,42 +115,6 @@ class _Hand:
         return self.thread is not None and self.thread.is_alive()
 
 
-class _Rate:
-    """How many tokens a second are computed, by all hands together.
-
-    Of each batch its tokens count, and the time since the one before it ended: batches that are computed at once share their time.
-
-    Args:
-        rate: Until batches have been measured.
-        seconds: How long it counts as measured.
-    """
-
-    def __init__(self, rate: float, seconds: float) -> None:
-        self._tokens, self._seconds, self._mark, self._sound = rate * seconds, seconds, 0.0, True
-
-    @property
-    def value(self) -> float:
-        """Tokens a second."""
-        return self._tokens / self._seconds
-
-    def begin(self, batch: Batch, now: float, *, alone: bool) -> None:
-        """Note that a batch is begun, and whether none else is computed."""
-        if alone:
-            self._mark, self._sound = now, True
-        self._sound = self._sound and batch.lane.typical
-
-    def spoil(self) -> None:
-        """Measure nothing until all that is computed now has ended: it does not have its time to itself."""
-        self._sound = False
-
-    def end(self, batch: Batch, now: float) -> None:
-        """Note that a batch has been computed."""
-        if self._sound:
-            self._tokens = 0.8 * self._tokens + 0.2 * batch.tokens
-            self._seconds = 0.8 * self._seconds + 0.2 * max(now - self._mark, 1e-6)
-        self._mark = now
-
-
 class Worker:
     """Computes what waits.
 
@@ -173,7 +138,7 @@ class Worker:
     ) -> None:  # fmt: skip
         self.line, self.listener, self.most_wait, self.hang, self.clock = line, listener, most_wait, hang, clock
         self._most_tokens, self._batch_seconds = line.budget, batch_seconds
-        self._rate, self._sharing = _Rate(rate, batch_seconds), sharing
+        self._rate, self._sharing = Rate(rate, batch_seconds), sharing
         self._hands = [_Hand() for _ in range(hands)]
         self._set_budget()
         self.coming = 0
@@ -248,10 +213,10 @@ class Worker:
         """Return the seconds until a request of so many tokens is expected to be begun; 0 where nothing else is to be done."""
         running, budget = self._batches(), self.line.budget
         at_it = sum(min(batch.tokens, budget) if batch.lane.typical else batch.tokens for batch in running)
-        shared = (
+        turns = (
             2 if any(batch.lane.typical and batch.tokens > budget for batch in running) else 1
-        )  # it has every second turn
-        return shared * (self.line.ahead_of(tokens) + self.coming + at_it) / self.rate
+        )  # a long one's are between
+        return turns * (self.line.ahead_of(tokens) + self.coming + at_it) / self.rate
 
     def alive(self) -> bool:
         """Whether every thread computes or waits, and no batch is older than it may be."""
@@ -324,11 +289,8 @@ class Worker:
             waiting = list(self.line.requests()) if self.broken else []
             if not self.broken:
                 self._launch(new)
-        logger.error(
-            "the worker %s%s",
-            "hangs" if hangs else "has ended",
-            "; giving up" if self.broken else "; a new one takes over",
-        )
+        after = "; giving up" if self.broken else "; a new one takes over"
+        logger.error("the worker %s%s", "hangs" if hangs else "has ended", after)
         self.listener.restarted()
         error = WorkerLostError("the worker that computed this is gone; send it again")
         for request in dict.fromkeys([*lost, *waiting]):

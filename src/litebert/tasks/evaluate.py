@@ -15,6 +15,7 @@ from litebert.tasks.model_folder import TaskModel
 from litebert.tasks.official.table import official_data
 from litebert.tasks.reading.records import Record, parse_columns
 from litebert.tasks.registry import task_class
+from litebert.train.evaluation import learnt_nothing
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,9 @@ def evaluate(
             progress=passes.progress,
         )
         scores[name] = task.score(outputs, records, examples)
-        warnings += [f"{name}: {note}" for note in scores[name].evaluation.notes]
+        evaluation = scores[name].evaluation
+        told = [*evaluation.notes, learnt_nothing(evaluation)]
+        warnings += [f"{name}: {note}" for note in told if note is not None]
     return Evaluated(scores, {name: len(records) for name, records in sets.items()}, warnings)
 
 

@@ -33,6 +33,7 @@ from litebert.tasks.model_folder import save_task_model
 from litebert.text import AlbertTokenizer as Tokenizer
 from litebert.train.checkpoints import seed_everything
 from litebert.train.devices import choose_device
+from litebert.train.evaluation import learnt_nothing
 from litebert.train.guardian import advice
 from litebert.train.loop import EvaluationResult, Trainer
 from litebert.train.precision import training_attention, uses_bfloat16
@@ -319,9 +320,10 @@ def _conclude(
     names = list(score.evaluation.metrics)
     median = {n: statistics.median(r.score.evaluation.metrics[n] for r in results) for n in names}
     told = [
-        *prepared.warnings, *(w for r in results for w in r.warnings), *score.evaluation.notes, *_learnt_nothing(score),
+        *prepared.warnings, *(w for r in results for w in r.warnings), *score.evaluation.notes,
+        learnt_nothing(score.evaluation),
     ]  # fmt: skip
-    warnings = list(dict.fromkeys(told))
+    warnings = [one for one in dict.fromkeys(told) if one is not None]
     provenance = _provenance(prepared, results, kept, score, median)
     save_task_model(folder.path, task, model, prepared.tokenizer, prepared.settings.text, provenance=provenance)
     report = run_report.build(
@@ -330,15 +332,6 @@ def _conclude(
     )  # fmt: skip
     report.write(folder.report)
     return FinetuneResult(folder.path, list(results), kept.seed, median, warnings)
-
-
-def _learnt_nothing(score: Score) -> list[str]:
-    """Return a warning where the main figure is no better than that of an answer without learning; short runs end so, too."""
-    name, reached = next(iter(score.evaluation.metrics.items()))
-    without = score.evaluation.baseline.get(name)
-    if without is None or reached > without:
-        return []
-    return [f"{name} {reached:.4f} on the held-out records is no better than {without:.4f} without learning"]
 
 
 def _provenance(

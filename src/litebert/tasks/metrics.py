@@ -77,7 +77,7 @@ def classification_metrics(
         "macro_recall": float(np.mean([(answers[truth == one] == one).mean() for one in np.unique(truth)])),
         "matthews": _matthews(truth, answers),
     }
-    positive = 1 if positive is None and len(labels) == 2 else positive
+    positive = positive_class(labels, positive)
     if positive is not None:
         there, given = truth == positive, answers == positive
         hits = (there & given).sum()
@@ -86,6 +86,11 @@ def classification_metrics(
         result["average_precision"] = average_precisions(there[:, None], scores[:, [positive]])[0] or 0.0
     result["ece"] = calibration(scores, truth)[1]
     return result
+
+
+def positive_class(labels: Sequence[str], named: int | None) -> int | None:
+    """Return the class that precision and recall are of: the one that is named, else the second of two; None if there is none."""
+    return 1 if named is None and len(labels) == 2 else named
 
 
 def confusion_matrix(gold: Sequence[int] | Ints, predicted: Sequence[int] | Ints, classes: int) -> Ints:

@@ -35,7 +35,9 @@ def find_vocabulary(folder: Path) -> Path:
         if found:
             return found[0]
     raise CheckpointError(
-        "No vocabulary in the folder: looked for spiece.model, *.model, vocab*.txt and tokenizer.json.", path=folder
+        f"{folder} has no vocabulary",
+        hint="Put the file that its model was trained with there: spiece.model, *.model, vocab*.txt or tokenizer.json.",
+        path=folder,
     )
 
 

@@ -127,6 +127,25 @@ def baseline_of(evaluation: Evaluation) -> tuple[str, float] | None:
     return next(((name, score) for name, score in baseline.items() if name not in evaluation.metrics), None)
 
 
+def baseline_rows(evaluation: Evaluation) -> list[tuple[str, float]]:
+    """Return what to call each figure of the baseline, and the figure: ``accuracy without learning``, ``rouge1 of lead``."""
+    return [
+        (f"{name} without learning" if name in evaluation.metrics else f"{evaluation.main_metric} of {name}", score)
+        for name, score in evaluation.baseline.items()
+    ]
+
+
+def learnt_nothing(evaluation: Evaluation) -> str | None:
+    """Return a warning where the main figure is no better than that of an answer without learning; short runs end so, too."""
+    main = evaluation.main_metric
+    if main is None or main not in evaluation.baseline:
+        return None
+    reached, without = evaluation.metrics[main], evaluation.baseline[main]
+    if reached < without if lower_is_better(main) else reached > without:
+        return None
+    return f"{main} {reached:.4f} is no better than {without:.4f} without learning"
+
+
 def lower_is_better(name: str) -> bool:
     """Tell from a metric's name, such as ``dev/loss`` or ``mean absolute error``, whether small values are the good ones."""
     words = name.rsplit("/", 1)[-1].lower().replace("_", " ").split()

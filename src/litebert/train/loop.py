@@ -461,7 +461,14 @@ class Trainer:
         text = progress_text(
             self.guardian.mean or 0.0, {**figures, **rates}, p.last_metrics, names=self.objective.shown, best=p.best
         )
-        self.tracker.progress(p.step, self.total_steps, text)
+        self.tracker.progress(p.step, self._expected_steps(), text)
+
+    def _expected_steps(self) -> int:
+        """Return how many steps the run takes; with a time budget, at its speed so far."""
+        if self.settings.minutes is None:
+            return self.total_steps
+        p = self.progress
+        return max(p.step, round(p.step * 60 * self.settings.minutes / max(p.seconds, 1e-9)))
 
 
 def _finite(value: float) -> bool:

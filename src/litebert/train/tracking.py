@@ -1,4 +1,7 @@
-"""Where a run's figures go: ``metrics.jsonl``, TensorBoard, and a progress line with rate and time left on the terminal."""
+"""Where a run's figures go: ``metrics.jsonl``, TensorBoard, and a progress line with rate and time left on the terminal.
+
+Away from a terminal, in a log or a pipe, a line is printed about once a minute instead.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +75,7 @@ class Tracker:
         folder: Run folder.
         seed: Written into every row.
         tensorboard: Write TensorBoard files into ``tensorboard/`` where the package is installed.
-        progress: Show a progress line; only ever on a terminal.
+        progress: Show how far the run is.
         label: Text before the bar.
     """
 
@@ -82,7 +85,8 @@ class Tracker:
         self.metrics = MetricsFile(folder / "metrics.jsonl")
         self.seed = seed
         self._writer = _tensorboard_writer(folder / "tensorboard" / f"seed-{seed}") if tensorboard else None
-        self._bar = _ProgressBar(label) if progress and sys.stderr.isatty() else None
+        bar = _ProgressBar if sys.stderr.isatty() else _ProgressLog
+        self._bar = bar(label) if progress else None
 
     def log(self, event: str, step: int, **figures: Any) -> None:
         """Record figures of one step: a row, and a TensorBoard point for each number."""
@@ -104,7 +108,7 @@ class Tracker:
             self.say(f"warning: TensorBoard's files end here: {error.strerror or error}")
 
     def progress(self, step: int, total: int, text: str) -> None:
-        """Move the progress line."""
+        """Tell how far the run is."""
         if self._bar is not None:
             self._bar.update(step, total, text)
 
@@ -176,3 +180,31 @@ class _ProgressBar:
 
     def close(self) -> None:
         self._progress.stop()
+
+
+class _ProgressLog:
+    """What the bar shows, as a line of its own about once a minute."""
+
+    SECONDS = 60
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._told = self._begun = time.monotonic()
+        self._first: int | None = None
+
+    def update(self, step: int, total: int, text: str) -> None:
+        now = time.monotonic()
+        if self._first is None or step <= self._first:  # of a run that is resumed, or begun again
+            self._first, self._begun = step, now
+        if now - self._told < self.SECONDS:
+            return
+        self._told = now
+        seconds = (now - self._begun) / max(step - self._first, 1) * (total - step)
+        left = f", about {seconds / 60:.0f} minutes left" if step > self._first else ""
+        self.say(f"{self._label}: step {step} of {total}, {text}{left}")
+
+    def say(self, message: str) -> None:
+        print(message, file=sys.stderr, flush=True)  # noqa: T201 - chatter goes to stderr
+
+    def close(self) -> None:
+        pass

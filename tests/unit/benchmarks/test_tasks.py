@@ -50,6 +50,13 @@ def test_bags_of_words_and_the_most_frequent_label(programs):
     assert found.trivial.name == "most frequent label" and found.trivial.figures["accuracy"] == pytest.approx(1 / 3)
 
 
+def test_f1_has_to_beat_always_saying_the_positive_label(programs):
+    task = ClassifyTask.from_records([], {"labels": ["ham", "spam"], "metric": "f1"})
+    records = [Record("a prize", label="spam"), *[Record("see you at home", label="ham")] * 3]
+    found = programs[1].baselines(task, records, records)
+    assert found.trivial.name == "positive label" and found.trivial.figures["f1"] == pytest.approx(0.4)
+
+
 def test_a_pair_s_words_are_compared(programs):
     """The label is whether both texts share their word, which neither text tells by itself."""
     words = ["river", "stone", "apple", "candle"]

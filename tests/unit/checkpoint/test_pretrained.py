@@ -152,7 +152,7 @@ def test_vocabulary_larger_than_the_model():
 
 def test_tokenizer_from_a_folder_without_one(tmp_path):
     network().save_pretrained(tmp_path)
-    with pytest.raises(CheckpointError, match="No vocabulary"):
+    with pytest.raises(CheckpointError, match="has no vocabulary"):
         AlbertTokenizer.from_pretrained(tmp_path)
 
 

@@ -21,6 +21,7 @@ from litebert.train.evaluation import (
     Evaluation,
     WorstExample,
     baseline_of,
+    learnt_nothing,
     lower_is_better,
     most_confused,
     seed_scores,
@@ -210,6 +211,16 @@ def test_a_model_no_better_than_the_baseline_is_called_an_error() -> None:
     assert "not better" not in build(evaluation=low).render()
     broken = Evaluation(metrics={"accuracy": math.nan}, baseline={"accuracy": 0.3})
     assert "not better" in build(evaluation=broken).render()
+
+
+def test_a_model_that_learnt_nothing_is_told_whichever_way_its_figure_goes() -> None:
+    def told(reached: float, without: float, name: str) -> str | None:
+        return learnt_nothing(Evaluation(metrics={name: reached}, baseline={name: without}))
+
+    assert told(0.3, 0.3, "accuracy") == "accuracy 0.3000 is no better than 0.3000 without learning"
+    assert told(0.4, 0.3, "accuracy") is None and told(0.3, 0.4, "rmse") is None
+    assert told(0.4, 0.3, "rmse") is not None and told(math.nan, 0.3, "rmse") is not None
+    assert learnt_nothing(Evaluation(metrics={"map": 0.3}, baseline={"order given": 0.5})) is None
 
 
 def test_events_become_notes_once_and_restarts_become_markers() -> None:

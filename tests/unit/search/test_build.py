@@ -195,8 +195,30 @@ def test_folders_skip_what_is_no_text(tmp_path, write, build):
     built = build(str(tmp_path / "input"), place)
     assert set(texts_of(place)) == {"a.txt", "deep/b.md", "c.html", "7"}
     assert set(texts_of(place, filter="year == 1990")) == {"7"}
-    assert any("no text: 1" in warning for warning in built.warnings)
+    assert any("no text in utf-8 (--encoding names another): 1, in binary.txt" in warning for warning in built.warnings)
+    assert built.empty == 1, "the empty file is counted"
     assert any("another kind (.png): 1" in warning for warning in built.warnings)
+
+
+def test_odd_entries_of_a_folder_are_in_nobodys_way(tmp_path, write, build):
+    """A link to nowhere, a pipe, a name that is no text, what is packed by its name only, another encoding."""
+    folder = Path(write("Plain text of a note.", "a.txt")).parent
+    (folder / "dangling.txt").symlink_to("nowhere")
+    os.mkfifo(folder / "pipe.txt")
+    (folder / os.fsdecode(b"bad\xff.txt")).write_text("Its name is Latin-1.")
+    write("Not packed at all.", "b.txt.gz")
+    write("Café crème".encode("latin-1"), "latin.txt")
+    write("Text again.", "z.txt")
+    place = str(tmp_path / "index")
+    built = build(str(folder), place)
+    assert set(texts_of(place)) == {"a.txt", "z.txt"}
+    odd, text, damaged = built.warnings
+    assert "no files, or their names are not UTF-8: 3, in bad" in odd and "dangling.txt, pipe.txt" in odd
+    assert "--encoding names another): 1, in latin.txt" in text and "cannot be read: 1, in b.txt.gz" in damaged
+    with pytest.raises(DataError, match=r"b\.txt\.gz"):
+        build(str(folder / "b.txt.gz"), str(tmp_path / "other"))
+    built = build(str(folder), place, encoding="latin-1")
+    assert texts_of(place)["latin.txt"] == "Café crème"
 
 
 @pytest.mark.parametrize(
@@ -204,9 +226,9 @@ def test_folders_skip_what_is_no_text(tmp_path, write, build):
     [
         ("rows.jsonl", '{"title": "x", "txt": "y"}\n', "no column recognised as text"),
         ("rows.jsonl", '{"text": "x"\n', "line 1"),
-        ("rows.csv", "text,a\nx,1\ny\n", "has 1 columns"),
+        ("rows.csv", "text,a\nx,1\ny\n", "has 1 column where"),
         ("empty.txt", "", "no text in these files"),
-        ("blank.jsonl", '{"text": " "}\n', "no text in any of"),
+        ("blank.jsonl", '{"text": " "}\n{"text": ""}\n', "no text in any of 2"),
         ("noise.xyz", "x", "tells no kind"),
     ],
 )

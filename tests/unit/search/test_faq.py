@@ -121,10 +121,11 @@ def test_threshold_is_the_conformal_quantile():
 
 def test_confidence_is_a_share_or_a_probability():
     plain = Calibration(threshold=0.5, unknown_rate=0.05, unknown=[0.1, 0.2, 0.3, 0.4], questions=4)
-    assert [plain.confidence(s) for s in (0.0, 0.25, 0.9)] == [0.0, 0.5, 1.0]
+    assert [plain.confidence(s) for s in (0.0, 0.25, 0.9)] == [0.0, 0.5, 0.8], "no surer than four questions allow"
     fitted = plain.model_copy(update={"slope": 10.0, "offset": -5.0})
     assert fitted.confidence(0.5) == 0.5
     assert fitted.confidence(-1e9) < 1e-6
+    assert "only 4 questions" in plain.warning() and plain.model_copy(update={"questions": 20}).warning() is None
 
 
 def test_a_sample_does_not_depend_on_the_order(monkeypatch):

@@ -125,6 +125,25 @@ def test_the_main_figure_knows_no_temperature(kind, labels, metric):
         assert score.main < 0
 
 
+@pytest.mark.parametrize(
+    ("options", "best"),
+    [
+        ({"metric": "accuracy"}, {"accuracy": 0.75}),
+        ({"metric": "matthews"}, {"matthews": 0.0}),
+        ({"metric": "f1"}, {"f1": 0.4}),  # always spam: precision 1/4, recall 1
+        ({"metric": "precision"}, {"precision": 0.25}),
+        ({"metric": "recall"}, {"recall": 1.0}),
+        ({"metric": "average_precision"}, {"average_precision": 0.25}),
+        ({"metric": "f1", "positive": "ham", "thresholds": "f1"}, {"f1": pytest.approx(6 / 7)}),
+        ({"metric": "brier"}, {}),  # what learns nothing has no probabilities to compare
+    ],
+)
+def test_the_baseline_is_the_better_of_two_constant_answers(options, best):
+    task = task_of("single", TWO, **options)
+    records = [Record("a", label="spam"), *[Record("a", label="ham")] * 3]
+    assert task.score([np.zeros(2, dtype=np.float32)] * 4, records, []).evaluation.baseline == best
+
+
 def test_figures_on_the_records_of_the_fit_are_crossed():
     task = task_of("single", THREE)
     outputs, records = noisy(task, 100)

@@ -128,7 +128,7 @@ def test_words_alone_are_enough_to_be_answered(tmp_path):
         ("a.jsonl", '{"tokens": ["a"], "tags": [3]}', "3 is no tag"),
         ("a.jsonl", '{"tokens": ["a", ""], "tags": ["O", "O"]}', "a word is no text"),
         ("a.jsonl", '{"entities": []}', "there is no text"),
-        ("a.jsonl", '{"text": "a", "entities": 5}', "the entities are a int"),
+        ("a.jsonl", '{"text": "a", "entities": 5}', "the entities are a number"),
     ],
 )
 def test_bad_files(tmp_path, name, content, says):

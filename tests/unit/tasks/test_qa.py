@@ -175,7 +175,7 @@ def test_wrong_offsets_and_lost_answers_are_told(tmp_path):
         (squad({"id": "a", "question": "q"}), "'a' has no answers"),
         (squad(question(), context=" "), "has no context"),
         (squad({**question(), "question": None}), "has no question"),
-        (squad({**question(), "answers": "x" and 3}), "answers of question 'q0' are a int"),
+        (squad({**question(), "answers": "x" and 3}), "answers of question 'q0' are a number"),
         (squad({**question(), "answers": [{"text": 3}]}), "an answer of question 'q0'"),
         (squad({**question(), "answers": [3]}), "an answer of question 'q0'"),
         (squad({**question(), "answers": [{"text": "Denmark", "answer_start": "70"}]}), "an answer of question 'q0'"),

@@ -114,7 +114,7 @@ def test_keep_empty_answers_every_row(tmp_path: Path) -> None:
     told: list[str] = []
     records = read_records(path, labels_required=False, keep_empty=True, warnings=told)
     assert [r.text for r in records] == ["one", "", "  ", "two"]
-    assert told == []
+    assert told == [f"{path}: 2 rows without text (first: line 2)"]
 
 
 def test_txt_with_columns_is_tsv(tmp_path: Path) -> None:
@@ -331,7 +331,7 @@ BROKEN = {
     "blank": ("a.csv", b"\n\n", "only blank lines", None),
     "header only": ("a.csv", b"text,label\n", "no usable rows", None),
     "all empty": ("a.csv", b"text,label\n ,x\n,y\n", "2 rows have no text", None),
-    "ragged": ("a.tsv", b"text\tlabel\na\tx\nb\n", "line 3 .* has 1 columns where the first row has 2", 3),
+    "ragged": ("a.tsv", b"text\tlabel\na\tx\nb\n", "line 3 .* has 1 column where the first row has 2", 3),
     "too wide": ("a.csv", b"text,label\na,b,x\n", "line 2 .* has 3 columns", 2),
     "latin-1": ("a.tsv", b"text\tlabel\nfine\tx\ncaf\xe9\ty\n", "line 3 .* not UTF-8: byte 0xe9 at position 4", 3),
     "utf-16": ("a.csv", "text,label\na,x\n".encode("utf-16"), "UTF-16", 1),
@@ -345,9 +345,9 @@ BROKEN = {
     "no label column": ("a.csv", b"text,bar\na,x\n", "no column recognised as label", 1),
     "bad json line": ("a.jsonl", b'{"text": "a", "label": "x"}\n{"text": \n', "line 2 .* not JSON", 2),
     "not an object": ("a.jsonl", b'{"text": "a", "label": "x"}\n["b"]\n', "item 2 .* is a list", 2),
-    "no array": ("a.json", b'{\n"train": []}', "one dict with the keys 'train', not an array", None),
+    "no array": ("a.json", b'{\n"train": []}', "holds an object with the keys 'train', not an array", None),
     "empty array": ("a.json", b"[]", "no usable rows", None),
-    "number as text": ("a.jsonl", b'{"text": 5, "label": "x"}', "line 1 .* text is a int", 1),
+    "number as text": ("a.jsonl", b'{"text": 5, "label": "x"}', "line 1 .* text is a number", 1),
     "missing key": (
         "a.jsonl",
         b'{"text": "a", "label": "x"}\n{"txt": "b", "label": "x"}',

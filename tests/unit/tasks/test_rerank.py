@@ -117,7 +117,7 @@ def test_objects_with_candidates(tmp_path):
         ({"query": "q", "text": "t", "label": float("nan")}, "is no number"),
         ({"query": "q", "text": "t"}, "no column recognised as the label"),
         ({"query": "q", "text": "t", "label": None}, "a pair has no label"),
-        ({"query": "q", "text": 3, "label": 1}, "the text is a int (3)"),
+        ({"query": "q", "text": 3, "label": 1}, "the text is a number (3)"),
         ({"query": ["q"], "text": "t", "label": 1}, "the query is a list"),
         ({"query": "q", "label": 1}, "no column recognised as the text"),
         ({"label": 1, "passage": "t"}, "no column recognised as the query"),

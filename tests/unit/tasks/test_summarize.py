@@ -434,8 +434,8 @@ def test_what_cannot_be_learnt_is_counted(tmp_path):
     ("row", "says"),
     [
         ({"title": "a", "summary": "b"}, "no text among 'title', 'summary'"),
-        ({"text": 5, "summary": "b"}, "the text is a int"),
-        ({"text": "a.", "summary": 5}, "the summary is a int"),
+        ({"text": 5, "summary": "b"}, "the text is a number"),
+        ({"text": "a.", "summary": 5}, "the summary is a number"),
         ({"text": "a."}, "has no summary"),
         ({"text": "a.", "extracted": [1]}, "1 is none of the document's 1 sentences"),
         ({"text": "a.", "extracted": ["b."]}, "'b.' is none of"),

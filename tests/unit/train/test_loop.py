@@ -316,7 +316,10 @@ def test_moving_average_is_what_is_evaluated_and_kept(tmp_path):
 
 def test_minutes_stop_the_run_and_end_the_schedule(tmp_path):
     t = trainer(tmp_path, steps=10**9, minutes=0.005, warmup_steps=0, evaluate_every=10**6)
+    told = []
+    t.tracker.progress = lambda step, total, text: told.append((step, total))
     t.run()
+    assert told[-1][0] * 0.9 < told[-1][1] < told[-1][0] * 2  # as many as the minutes will have had
     assert "minutes" in t.progress.finished
     rates = [r["learning_rate"] for r in t.tracker.metrics.rows() if r["event"] == "train"]
     assert rates[0] > 0.009

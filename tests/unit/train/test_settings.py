@@ -80,3 +80,10 @@ def test_steps_from_epochs():
     assert TrainingSettings(epochs=0.01).total_steps(10) == 1
     schedule = TrainingSettings(warmup_fraction=0.1).schedule_for(100)
     assert schedule.warmup_steps == 10
+
+
+def test_a_wrong_setting_is_one_error_without_another_beneath():
+    for wrong in ({"epoch": 3}, {"epochs": "many"}):
+        with pytest.raises(ConfigError) as caught:
+            build_settings(TrainingSettings, wrong)
+        assert caught.value.__suppress_context__ and caught.value.__cause__ is None

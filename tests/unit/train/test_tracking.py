@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from litebert.train import tracking
 from litebert.train.tracking import MetricsFile, Tracker
 
 
@@ -65,7 +66,16 @@ def test_without_tensorboard_the_rest_goes_on(tmp_path, monkeypatch):
     assert not (tmp_path / "tensorboard").exists()
 
 
-def test_no_progress_line_away_from_a_terminal(tmp_path, capsys):
-    with Tracker(tmp_path, seed=0, tensorboard=False, progress=True) as tracker:
-        tracker.progress(1, 10, "loss 1")
+def test_a_line_a_minute_away_from_a_terminal(tmp_path, capsys, monkeypatch):
+    clock = iter([0, 0, *range(10, 200, 10)])
+    monkeypatch.setattr(tracking.time, "monotonic", lambda: next(clock))
+    with Tracker(tmp_path, seed=0, tensorboard=False, label="seed 0") as tracker:
+        for step in range(1, 15):
+            tracker.progress(step, 43, "loss 0.500")
+    assert capsys.readouterr().err.splitlines() == [
+        "seed 0: step 7 of 43, loss 0.500, about 6 minutes left",
+        "seed 0: step 13 of 43, loss 0.500, about 5 minutes left",
+    ]
+    with Tracker(tmp_path, seed=0, tensorboard=False, progress=False) as tracker:
+        tracker.progress(1, 43, "loss 0.500")
     assert capsys.readouterr().err == ""

@@ -101,7 +101,8 @@ def answer_in_parts(
                         progress(reading.kept + done)
             return Answered(folder.join(output, reading.parts), reading.kept)
     except KeyboardInterrupt as error:
-        raise Interrupted(f"interrupted; finished parts are kept in {folder.path}") from error
+        kept = f"finished parts are kept in {folder.path}" if folder.path.is_dir() else "no part was finished"
+        raise Interrupted(f"interrupted; {kept}") from error
 
 
 class _Reading:

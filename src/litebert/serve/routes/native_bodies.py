@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 from litebert.tasks.coherence.task import CoherenceOptions
 
@@ -157,7 +157,8 @@ class Turn(Strict):
     """One turn of a conversation."""
 
     role: Literal["user", "assistant"]
-    text: Text
+    text: Annotated[Text, Field(validation_alias=AliasChoices("text", "content"))]
+    """What was said; ``content``, as in OpenAI's messages, means the same."""
 
 
 class ChatBody(Strict):

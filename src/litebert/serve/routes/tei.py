@@ -31,7 +31,7 @@ from litebert.tasks.reading.records import Record
 
 router = APIRouter(tags=["Text Embeddings Inference"])
 
-TokenIds = Annotated[list[Annotated[int, Field(ge=0, le=2**31)]], Field(fail_fast=True)]
+TokenIds = Annotated[list[Annotated[int, Field(ge=0, le=2**31, strict=True)]], Field(fail_fast=True)]
 Input = str | TokenIds
 Inputs = Input | Annotated[list[Input], Field(max_length=MOST_ENTRIES, fail_fast=True)]
 """A text or token ids, or a list of either. What is wrong with one of a million texts is told once."""
@@ -269,8 +269,10 @@ async def decode(body: DecodeBody, here: Here) -> Response:
 
 @router.get("/info", response_model=sent.InfoAnswer)
 async def info(here: Here, model: str | None = None) -> Response:
-    """Return what is served and its limits."""
+    """Return what is served and its limits: of the model named, else the first, or that of ``/embed`` where TEI knows no such task."""
     found, settings = here.models.find(model), here.settings
+    if not model and found.own not in _KINDS and any("embed" in one.pipelines for one in here.models.values()):
+        found = here.models.find(None, "embed")
     labels = found.pipeline.labels
     named = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
     kinds = {"classify": {"classifier": named}, "few-shot": {"classifier": named}, "rerank": {"reranker": named}}
@@ -286,5 +288,7 @@ async def info(here: Here, model: str | None = None) -> Response:
     })  # fmt: skip
 
 
+_KINDS = ("embed", "classify", "few-shot", "rerank")
+"""Tasks of models that TEI knows."""
 _TYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 """Numbers, as TEI calls them."""

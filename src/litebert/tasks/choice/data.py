@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from litebert.errors import DataError, nearest
+from litebert.errors import DataError, described, nearest
 from litebert.tasks.reading.columns import Columns
 from litebert.tasks.reading.records import Record
 from litebert.tasks.reading.rows import STDIN, json_document, open_table, text_lines
@@ -135,7 +135,7 @@ def _records(row: Any, line: int, *, labelled: bool) -> list[Record]:
         text = "\n".join(str(turn) for turn in row[0])
         return [_record(q, text, f"{row[2]}-{i}", line, labelled=labelled) for i, q in enumerate(row[1])]
     if not isinstance(row, Mapping):
-        raise DataError(f"an item is a {type(row).__name__}", hint="An object.")
+        raise DataError(f"an item is {described(row)}", hint="An object.")
     if isinstance(row.get("questions"), list):
         return _race(row, line, labelled=labelled)
     names = {name.lower(): name for name in row}

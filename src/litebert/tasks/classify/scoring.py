@@ -49,7 +49,6 @@ def score_single(
         metric = next(iter(found))
     found |= calibrated.metrics() | decision.figures(probabilities, truth)
     losses = -np.log(probabilities[np.arange(len(gold)), truth].clip(1e-12))
-    majority, share = metrics.majority_baseline(gold)
     precisions = metrics.average_precisions(np.eye(len(labels), dtype=bool)[truth], probabilities)
     evaluation = Evaluation(
         metrics=_main_first(found, metric),
@@ -64,7 +63,7 @@ def score_single(
             for i in np.argsort(-losses, kind="stable")[:_SHOWN]
             if predicted[i] != gold[i]
         ],
-        baseline=_majority(metric, gold, majority, share, labels, decision.positive),
+        baseline=_without_learning(metric, gold, labels, decision.positive),
         **_diagrams(calibrated),
         notes=_notes(decision, probabilities, truth, labels),
     )  # fmt: skip
@@ -87,17 +86,18 @@ def _notes(decision: Decision, probabilities: np.ndarray, gold: Gold, labels: Se
     return [missed] if missed else []
 
 
-def _majority(
-    metric: str, gold: Sequence[int], majority: int, share: float, labels: Sequence[str], positive: int | None
+def _without_learning(
+    metric: str, gold: Sequence[int], labels: Sequence[str], positive: int | None
 ) -> dict[str, float]:
-    """Score the answer that is always the most frequent label, on the main metric where that is comparable."""
-    if metric == "accuracy":
-        return {"accuracy": share}
-    if metric == "matthews":
-        return {"matthews": 0.0}
-    constant = np.zeros((len(gold), len(labels)))
-    constant[:, majority] = 1.0
-    return {metric: metrics.classification_metrics(gold, constant, labels, positive=positive).get(metric, share)}
+    """Score the better of two answers on the main metric: always the most frequent label, always the positive one if there is one."""
+    most = metrics.majority_baseline(gold)[0]
+    asked = metrics.positive_class(labels, positive)
+    found = []
+    for label in {most, most if asked is None else asked}:
+        constant = np.eye(len(labels))[[label] * len(gold)]  # (N, C)
+        found.append(metrics.classification_metrics(gold, constant, labels, positive=positive))
+    better = min if lower_is_better(metric) else max
+    return {metric: better(figures[metric] for figures in found)} if metric in found[0] else {}
 
 
 def score_multi(

@@ -74,6 +74,7 @@ class ClassifyTask(Task):
         metric: Main metric; see ``scoring.py``.
         decision: Temperature, thresholds and review band.
         pairs: Whether every input has two texts; None if unknown.
+        collected: Whether the labels are those of training records that were just read.
     """
 
     name: ClassVar[str] = "classify"
@@ -85,6 +86,7 @@ class ClassifyTask(Task):
     metric: str
     decision: Decision = field(default=Decision())
     pairs: bool | None = None
+    collected: bool = field(default=False, compare=False)
 
     # --- Making and storing -------------------------------------------------------------------------------------------
 
@@ -126,7 +128,8 @@ class ClassifyTask(Task):
                 f"only one label in the training data: {', '.join(names) or 'none'}",
                 hint="A classifier needs at least two labels; check the label column (--columns label=NAME).",
             )
-        return cls(kind, tuple(names), metric, Decision.from_options(kind, names, options), pairs)
+        decision = Decision.from_options(kind, names, options)
+        return cls(kind, tuple(names), metric, decision, pairs, collected=not given)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -202,8 +205,10 @@ class ClassifyTask(Task):
         try:
             return self.labels.index(label)
         except ValueError:
+            among = "does not occur in" if self.collected else "is not one of"
+            whose = "the training records" if self.collected else f"the model's {len(self.labels)} labels"
             raise DataError(
-                f"label {label!r} is not one of the model's {len(self.labels)} labels",
+                f"label {label!r} {among} {whose}",
                 hint=nearest(label, self.labels[:50]),
                 line=record.line,
             ) from None

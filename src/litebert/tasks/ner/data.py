@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from litebert.errors import DataError
+from litebert.errors import DataError, described
 from litebert.tasks.ner.tags import entities_of, parsed_tag
 from litebert.tasks.reading.records import Record, StructuredLabel, trimmed_span
 from litebert.tasks.reading.rows import STDIN, format_of, open_table, text_lines
@@ -244,9 +244,7 @@ def _spans(entities: Any, text: str) -> tuple[Span, ...]:
         except ValueError:
             raise DataError(f"the entities are {entities!r:.60}", hint="A JSON list.") from None
     if not isinstance(entities, list):
-        raise DataError(
-            f"the entities are a {type(entities).__name__}", hint='[{"start": 0, "end": 5, "label": "PER"}]'
-        )
+        raise DataError(f"the entities are {described(entities)}", hint='[{"start": 0, "end": 5, "label": "PER"}]')
     spans = sorted((_span(entity, text) for entity in entities), key=lambda s: (s.start, s.end))
     for one, other in pairwise(spans):
         if other.start < one.end:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from litebert.errors import DataError, nearest
+from litebert.errors import DataError, described, nearest
 from litebert.tasks.reading.columns import Columns
 from litebert.tasks.reading.records import Record, StructuredLabel
 from litebert.tasks.reading.rows import PEEK, STDIN, Table, json_document, open_table
@@ -167,7 +167,7 @@ def _pairs(answers: Any, where: str, path: str | Path, line: int | None) -> list
         answers = [{"text": t, "answer_start": s} for t, s in zip(texts, starts, strict=True)]
     items = [{"text": answers}] if isinstance(answers, str) else answers
     if not isinstance(items, list | tuple):
-        raise DataError(f"the answers of {where} are a {type(answers).__name__}", hint="A list.", path=path, line=line)
+        raise DataError(f"the answers of {where} are {described(answers)}", hint="A list.", path=path, line=line)
     found: list[tuple[str, int | None]] = []
     for item in items:
         given = item if isinstance(item, Mapping) else {"text": item}

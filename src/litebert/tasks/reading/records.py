@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from litebert.errors import DataError, LitebertError, UsageError, nearest
+from litebert.errors import DataError, LitebertError, UsageError, described, nearest
 from litebert.tasks.reading.columns import (
     Columns,
     Key,
@@ -210,8 +210,7 @@ def _records(
         count += 1
         yield without_surrogates(record, replaced)
     warnings += [f"{table.name}: {told}" for told in passed_over(table, columns, places, options)]
-    if not options.keep_empty:
-        _warn(warnings, table.name, empty, "without text skipped")
+    _warn(warnings, table.name, empty, "without text" if options.keep_empty else "without text skipped")
     _warn(warnings, table.name, replaced, "with unpaired surrogates (halves of characters), replaced by U+FFFD")
     if not count:
         skipped = f"; {len(empty)} rows have no text" if empty else ""
@@ -275,9 +274,7 @@ def _text(value: Any, where: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise DataError(
-            f"{where}: the text is a {type(value).__name__} ({value!r:.40}), not a string", hint="Quote it."
-        )
+        raise DataError(f"{where}: the text is {described(value)} ({value!r:.40}), not a string", hint="Quote it.")
     return value
 
 
@@ -326,8 +323,9 @@ def _name(value: Any, where: str) -> str:
         value = int(value)
     if isinstance(value, int | float):
         return str(value)
-    kind = type(value).__name__
-    raise DataError(f"{where}: the label is a {kind}, not a name", hint="Several labels a row make a multi-label task.")
+    raise DataError(
+        f"{where}: the label is {described(value)}, not a name", hint="Several labels a row make a multi-label task."
+    )
 
 
 def _number(value: Any, where: str) -> float:
@@ -353,7 +351,7 @@ def _several(value: Any, where: str) -> tuple[str, ...]:
     else:
         items = value
     if not isinstance(items, list | tuple):
-        raise DataError(f"{where}: the labels are a {type(value).__name__}, not a list", hint='["a", "b"] or "a|b".')
+        raise DataError(f"{where}: the labels are {described(value)}, not a list", hint='["a", "b"] or "a|b".')
     names = (_name(item, where) for item in items if item is not None)
     return tuple(dict.fromkeys(name for name in names if name))
 

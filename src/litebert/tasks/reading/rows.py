@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from litebert.errors import DataError, MachineError, UsageError
+from litebert.errors import DataError, MachineError, UsageError, described
 
 Row = Sequence[Any] | Mapping[str, Any]
 
@@ -191,7 +191,9 @@ def format_of(path: str | Path) -> str | None:
     if suffix not in _SUFFIXES:
         _existing(path)  # a missing file or a folder has no format
         raise UsageError(
-            f"cannot tell the format of {path} from its name", hint=f"Allowed: {', '.join(_SUFFIXES)}.", path=path
+            f"cannot tell the format of {path} from its name",
+            hint=f"Allowed: {', '.join(_SUFFIXES)}. predict, embed and search take --format, and - for standard input.",
+            path=path,
         )
     return _SUFFIXES[suffix]
 
@@ -294,7 +296,7 @@ def _even(rows: Iterable[tuple[int, list[str]]], width: int, name: str) -> Itera
         cells = row or [""]
         if len(cells) != width:
             raise DataError(
-                f"line {number} of {name} has {len(cells)} columns where the first row has {width}",
+                f"line {number} of {name} has {len(cells)} column{'s' * (len(cells) != 1)} where the first row has {width}",
                 hint="Quote fields that hold the separator (CSV), or remove stray tabs (TSV has no quoting).",
                 path=name,
                 line=number,
@@ -359,7 +361,7 @@ def _json_rows(lines: Iterator[tuple[int, str]], name: str) -> Iterator[tuple[in
     if not isinstance(data, list):
         keys = f" with the keys {', '.join(map(repr, list(data)[:8]))}" if isinstance(data, dict) else ""
         raise DataError(
-            f"{name} holds one {type(data).__name__}{keys}, not an array of objects",
+            f"{name} holds {described(data)}{keys}, not an array of objects",
             hint='Write [{"text": ..., "label": ...}, ...], or JSON Lines.',
             path=name,
         )
@@ -423,7 +425,7 @@ def _objects(rows: Iterable[tuple[int, Any]], name: str) -> Iterator[tuple[int, 
     for number, row in rows:
         if not isinstance(row, dict):
             raise DataError(
-                f"item {number} of {name} is a {type(row).__name__}, not an object",
+                f"item {number} of {name} is {described(row)}, not an object",
                 hint='Write {"text": ..., "label": ...}.',
                 path=name,
                 line=number,

@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from litebert.errors import DataError, nearest
+from litebert.errors import DataError, described, nearest
 from litebert.tasks.reading.columns import Columns
 from litebert.tasks.reading.records import Record
 from litebert.tasks.reading.rows import STDIN, Table, format_of, open_table
@@ -243,7 +243,7 @@ def _text(value: Any, what: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise DataError(f"the {what} is a {type(value).__name__} ({value!r:.40}), not a string", hint="Quote it.")
+        raise DataError(f"the {what} is {described(value)} ({value!r:.40}), not a string", hint="Quote it.")
     return value
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from litebert.errors import DataError, nearest
+from litebert.errors import DataError, described, nearest
 from litebert.tasks.reading.columns import Key
 from litebert.tasks.reading.documents import SENTENCES, of_sentences, spans_of
 from litebert.tasks.reading.records import Columns, Record, StructuredLabel
@@ -213,7 +213,7 @@ def _record(cells: Mapping[Key, Any], columns: Columns, line: int, *, labelled: 
         hint = f"{nearest(str(columns.text or 'text'), names)} Name it: --columns text=NAME,label=NAME."
         raise DataError(f"no text among {', '.join(map(repr, names))}", hint=hint)
     if not isinstance(given, str | list | None):
-        raise DataError(f"the text is a {type(given).__name__}", hint="A string, or a list of sentences.")
+        raise DataError(f"the text is {described(given)}", hint="A string, or a list of sentences.")
     record = of_sentences(given) if isinstance(given, list) else Record(given or "")
     label = _label(cells, columns, record) if labelled else None
     return replace(record, label=label, id=identifier, line=line)
@@ -242,7 +242,7 @@ def _label(cells: Mapping[Key, Any], columns: Columns, record: Record) -> Summar
     if isinstance(reference, list) and all(isinstance(part, str) for part in reference):
         reference = "\n".join(reference)
     if reference is not None and not isinstance(reference, str):
-        raise DataError(f"the summary is a {type(reference).__name__}", hint="A text, or a list of sentences.")
+        raise DataError(f"the summary is {described(reference)}", hint="A text, or a list of sentences.")
     if isinstance(chosen, list):
         return _given(chosen, reference, record)
     return summary_of(record, reference) if reference is not None and reference.strip() else None
