@@ -216,7 +216,8 @@ class Models(Mapping[str, ServedModel]):
             return next(iter(self._served.values()))
         answered = sorted({task for model in self._served.values() for task in model.pipelines})
         raise UsageError(
-            f"no model here answers {' or '.join(tasks)}", hint=f"What is served answers {', '.join(answered)}."
+            f"no model here answers {' or '.join(dict.fromkeys(tasks))}",
+            hint=f"What is served answers {', '.join(answered)}.",
         )
 
 

@@ -121,10 +121,19 @@ def invalid_body(error: RequestValidationError, kind: str = "") -> str:
     for problem in error.errors()[:5]:
         if problem.get("type") == "json_invalid":
             return _broken(error.body, problem)
-        place = ".".join(str(part) for part in problem.get("loc", ()) if part != "body")
-        text = "a body is needed" if not place and problem.get("type") == "missing" else problem.get("msg", "is wrong")
+        place = ".".join(str(part) for part in problem.get("loc", ()) if part != "body" and not _is_kind(part))
+        text = problem.get("msg", "is wrong")
+        if not place:
+            text = {"missing": "a body is needed", "model_attributes_type": "the body must be an object"}.get(
+                problem["type"], text
+            )
         said.append(f"{place}: {text}" if place else str(text))
     return "; ".join(dict.fromkeys(said))
+
+
+def _is_kind(part: Any) -> bool:
+    """Tell whether a part of a place is no field, but one of the kinds that a field may have: ``list[constrained-int]``."""
+    return isinstance(part, str) and ("[" in part or part in ("str", "int", "float", "bool"))
 
 
 def _broken(text: Any, problem: Mapping[str, Any]) -> str:
