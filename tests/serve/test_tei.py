@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from litebert.serve import engine
 from tests.serve.conftest import VECTORS
 
 LONG = "word " * 400
@@ -84,6 +85,12 @@ def test_states_of_every_token(post):
     (pieces,) = post("/tokenize", {"inputs": "Hi", "model": VECTORS})
     assert np.array(states).shape == (len(pieces), 384)
     assert "sparse" in post("/embed_sparse", {"inputs": "Hi"}, 422)["error"]
+
+
+def test_more_states_than_an_answer_can_hold_are_refused(post, monkeypatch):
+    monkeypatch.setattr(engine, "MOST_NUMBERS", 384 * 10)
+    assert len(post("/embed_all", {"inputs": ["Hi"] * 2})) == 2
+    assert "more than 3840. Split it." in post("/embed_all", {"inputs": ["Hi"] * 20}, 422)["error"]
 
 
 def test_similarity_is_the_cosine_of_vectors(post):

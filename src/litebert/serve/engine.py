@@ -31,6 +31,9 @@ logger = logging.getLogger("litebert.serve")
 LETTERS_A_TOKEN = 250
 """Letters that a text may have for each token of a batch: more cannot be meant seriously, and would take long to tokenise."""
 
+MOST_NUMBERS = 2**25
+"""Of one answer that has a state for each token: as JSON they are some 400 MB."""
+
 LETTERS_OF_A_TOKEN = 5
 """About as many; for a first guess."""
 
@@ -189,6 +192,11 @@ class Engine:
 
         def look() -> tuple[list[int], list[int]]:
             tokens = [min(length, model.max_length) for length in model.tokens_of(records)]
+            numbers = sum(tokens) * model.config.hidden_size
+            if numbers > MOST_NUMBERS:
+                raise TooLargeError(
+                    f"the states would be {numbers} numbers, more than {MOST_NUMBERS}", hint="Split it."
+                )
             return tokens, tokens
 
         work = await self._taken(model, "embed", records, look, asked)

@@ -156,7 +156,7 @@ class FinetuneResult:
     warnings: list[str]
 
 
-_PRETRAINED_RATES = ((2000, 1e-5), (1000, 1e-5), (700, 2e-5), (300, 8e-5), (0, 2e-4))
+_PRETRAINED_RATES = ((2000, 1e-5), (1000, 1e-5), (700, 2e-5), (0, 2e-4))
 _RANDOM_RATES = ((1000, 2e-5), (700, 1e-4), (300, 3e-4), (0, 1e-3))
 """Learning rates by hidden size: Table 14 for released sizes, more for smaller ones; random weights stand more than trained ones."""
 
