@@ -308,14 +308,15 @@ def test_ctrl_c_reaches_all_of_them_and_what_was_taken_is_answered(tmp_path, mon
         assert (shared / "faq").is_dir() and not list(place.glob("litebert-faq-*")), "one index for both"
         host, port = address.removeprefix("http://").split(":")
         body = json.dumps({"inputs": "a"}).encode()
-        head = f"POST /embed HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n"
-        with socket.create_connection((host, int(port)), timeout=HANG) as sock:
-            sock.sendall(head.encode() + body[:5])
-            wait_until(lambda: figures_of(get(address, "/metrics")[1])["litebert_inflight"] == 2, "its beginning")
+        head = f"POST /embed HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: {len(body)}\r\n\r\n"
+        with socket.create_connection((host, int(port)), timeout=HANG) as sock, sock.makefile("rb") as answer:
+            sock.sendall(head.encode())
+            assert answer.readline().split()[1] == b"100", "it is taken: its body is asked for"
+            answer.readline()
             os.killpg(process.pid, signal.SIGINT)
             wait_until(lambda: get(address, "/embed", {"inputs": "a"}, HANG)[0] == 503, "the end")
-            sock.sendall(body[5:])
-            assert sock.makefile("rb").readline().split()[1] == b"200"
+            sock.sendall(body)
+            assert answer.readline().split()[1] == b"200"
         assert process.wait(HANG) == 0
         assert "Traceback" not in process.stderr.read() and not list(place.glob("litebert-*"))
 

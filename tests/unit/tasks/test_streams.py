@@ -118,7 +118,7 @@ def test_an_array_of_objects_is_a_table(tmp_path, pretty):
     path.write_text(json.dumps([QUESTION, QUESTION], indent=pretty))
     assert len(list(stream(QaTask, path))) == 2
     path.write_text("\n" + json.dumps(QUESTION) + "\n\n")
-    with pytest.raises(DataError, match="holds one dict"):
+    with pytest.raises(DataError, match="holds an object with the keys"):
         list(stream(QaTask, path))
 
 
