@@ -163,8 +163,9 @@ def _files_of(given: str, warnings: list[str]) -> list[tuple[Path, str]]:
     if path.is_dir():
         walked = sorted(_walk(path))
         known = [file for file in walked if _known(file)]
-        some = [(file, file.relative_to(path).as_posix()) for file in known if _sound(file)]
-        if odd := [file.relative_to(path).as_posix() for file in known if not _sound(file)]:
+        sound = [file for file in known if _sound(file)]
+        some = [(file, file.relative_to(path).as_posix()) for file in sound]
+        if odd := sorted(file.relative_to(path).as_posix() for file in set(known) - set(sound)):
             warnings.append(
                 f"files in {given} left out because they are no files, or their names are not UTF-8: {len(odd)}, {_first(odd)}"
             )

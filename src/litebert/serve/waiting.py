@@ -166,6 +166,11 @@ class Batch:
         return [request.inputs[index] for request, index in self.items]
 
     @property
+    def requests(self) -> list[Request]:
+        """Whose items they are, each once."""
+        return list(dict.fromkeys(request for request, _ in self.items))
+
+    @property
     def tokens(self) -> int:
         """Tokens of all items, without padding."""
         return sum(request.tokens[index] for request, index in self.items)

@@ -108,7 +108,7 @@ class _Hand:
     def requests(self) -> Iterator[Request]:
         """Yield those whose items it computes; one may come several times."""
         for batch in (self.batch, self.between):
-            yield from (request for request, _ in batch.items) if batch is not None else ()
+            yield from batch.requests if batch is not None else ()
 
     def running(self) -> bool:
         """Whether its thread runs."""
@@ -213,10 +213,12 @@ class Worker:
         """Return the seconds until a request of so many tokens is expected to be begun; 0 where nothing else is to be done."""
         running, budget = self._batches(), self.line.budget
         at_it = sum(min(batch.tokens, budget) if batch.lane.typical else batch.tokens for batch in running)
-        turns = (
-            2 if any(batch.lane.typical and batch.tokens > budget for batch in running) else 1
-        )  # a long one's are between
+        turns = 2 if any(map(self._is_long, running)) else 1  # every second one is the long one's
         return turns * (self.line.ahead_of(tokens) + self.coming + at_it) / self.rate
+
+    def _is_long(self, batch: Batch) -> bool:
+        """Whether it is computed in parts, with a batch of the others between two of them."""
+        return batch.lane.typical and batch.tokens > self.line.budget
 
     def alive(self) -> bool:
         """Whether every thread computes or waits, and no batch is older than it may be."""
@@ -359,7 +361,7 @@ class Worker:
         except _NobodyWaitsError:
             with self._changed:
                 self._rate.spoil()
-            for request in dict.fromkeys(r for r, _ in batch.items):
+            for request in batch.requests:
                 self._give_up(request)
             return
         with self._changed:
@@ -375,10 +377,10 @@ class Worker:
         now = self.clock()
         given_up: list[Request] = []
         with self._changed:
-            if hand not in self._hands or all(request.given_up(now) for request, _ in batch.items):
+            if hand not in self._hands or all(request.given_up(now) for request in batch.requests):
                 raise _NobodyWaitsError
             hand.seen = now
-            if batch.lane.typical and batch.tokens > self.line.budget:
+            if self._is_long(batch):
                 hand.between, given_up = self.line.take(now, short=True)
             other = hand.between
             if other is not None:
@@ -405,7 +407,7 @@ class Worker:
             len(batch.items), round(batch.tokens / weight), round(longest * len(batch.items) / weight), seconds
         )
         with self._changed:  # another hand may be at other items of the same request
-            for request in dict.fromkeys(r for r, _ in batch.items):
+            for request in batch.requests:
                 request.computing += seconds
             for (request, index), outcome in zip(batch.items, outcomes, strict=True):
                 if isinstance(outcome, BaseException):
@@ -438,7 +440,7 @@ class Worker:
 
 
 def _note_wait(batch: Batch, now: float) -> None:
-    for request in dict.fromkeys(r for r, _ in batch.items):
+    for request in batch.requests:
         request.queued = request.queued or now - request.arrived
 
 
