@@ -38,3 +38,23 @@ def test_what_stands_before_something_kept_is_given_back():
     kept, left = map(int, done.stdout.split())
     assert kept > 100e6, "the last piece keeps all before it"
     assert left < 20e6
+
+
+SETTLED = """
+import gc
+from litebert.serve.memory import uncollected
+
+with uncollected():
+    assert not gc.isenabled()
+    kept = [[] for _ in range(100_000)]
+assert gc.isenabled() and gc.get_freeze_count() > 100_000
+gc.disable()
+with uncollected():
+    pass
+assert not gc.isenabled(), "whoever runs without a collector goes on without one"
+"""
+
+
+def test_what_stays_for_good_is_not_gone_through_again():
+    done = subprocess.run([sys.executable, "-c", SETTLED], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -39,6 +39,7 @@ def test_an_encoder_of_other_weights_is_not_shared(tmp_path):
     first = litebert.load(folder, "fill-mask", precision="fp32")
     same = load_beside(first, "coherence")
     assert same.loaded.model.albert is first.loaded.model.albert
+    assert same.loaded.tokenizer is first.loaded.tokenizer
     first.loaded.model.albert.embeddings.word.weight.data[5, 5] += 1
     other = load_beside(first, "coherence")
     assert other.loaded.model.albert is not first.loaded.model.albert

@@ -56,13 +56,15 @@ def command(
     with suppress(ValueError):  # called by another thread than the main one
         signal.signal(signal.SIGTERM, _end_at_once)
     from litebert.errors import MachineError, UsageError
-    from litebert.settings import build_settings, parse_overrides
+    from litebert.serve.memory import uncollected
 
     if not models and not indexes and faq is None:
         raise UsageError("there is nothing to serve", hint="Name a model: litebert serve litebert-small-en")
     try:
-        from litebert.serve.server import run
-        from litebert.serve.settings import ServeSettings
+        with uncollected():
+            from litebert.serve.server import run
+            from litebert.serve.settings import ServeSettings
+            from litebert.settings import build_settings, parse_overrides
     except ImportError as error:
         raise MachineError(
             f"serving needs the package {error.name}", hint="Install it with: pip install 'litebert[serve]'"

@@ -85,7 +85,7 @@ def load(
 
 
 def load_beside(first: Pipeline, task: str) -> Pipeline:
-    """Load a further task of a model that has been loaded; the encoder is in memory once where both tasks run the same.
+    """Load a further task of a model that has been loaded; both have one tokenizer, and one encoder where they run the same.
 
     Args:
         first: From ``load``; its precision, once found, is the other's, too.
@@ -95,7 +95,7 @@ def load_beside(first: Pipeline, task: str) -> Pipeline:
         LitebertError: As ``load``.
     """
     assert first.reference is not None
-    loaded = load_model(first.reference, task=task, device=first.device)
+    loaded = load_model(first.reference, task=task, device=first.device, tokenizer=first.loaded.tokenizer)
     if first.settings.patience is None and _same_encoder(first.loaded, loaded):
         loaded.model.albert = first.loaded.model.albert
     else:

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
 from litebert.config import AlbertConfig
@@ -306,12 +307,25 @@ def starts(sequence_ids: Tensor) -> Tensor:
 _draws: ContextVar[bool] = ContextVar("draws", default=True)
 
 
+class _Undrawn(TorchFunctionMode):
+    """Leaves out what PyTorch draws for its own modules."""
+
+    drawing = frozenset({nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_})
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = kwargs or {}
+        if func in self.drawing:
+            return args[0] if args else given["tensor"]
+        return func(*args, **given)
+
+
 @contextmanager
 def without_drawing() -> Iterator[None]:
     """Build networks whose values will all be replaced, or given by ``initialise`` afterwards: until then they mean nothing."""
     token = _draws.set(False)
     try:
-        yield
+        with _Undrawn():
+            yield
     finally:
         _draws.reset(token)
 

@@ -31,7 +31,7 @@ from litebert.serve.event_loop import ServingLoop
 from litebert.serve.keys import VARIABLE, Keys, check_open
 from litebert.serve.knowledge import SHARED
 from litebert.serve.logs import Lines, attach
-from litebert.serve.memory import share_arenas
+from litebert.serve.memory import share_arenas, uncollected
 from litebert.serve.settings import ServeSettings
 from litebert.serve.worker import RESTARTS, WITHIN
 
@@ -64,7 +64,8 @@ def run(settings: ServeSettings, tell: Callable[[str], None]) -> None:
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     try:
         if settings.workers == 1:
-            app = make_app(settings)
+            with uncollected():
+                app = make_app(settings)
             tell(address)
             with _signals_end_it():
                 uvicorn.Server(uvicorn_config(settings, app)).run(sockets=[sock])
@@ -84,7 +85,8 @@ def application() -> FastAPI:
     settings = ServeSettings(**json.loads(os.environ[SETTINGS]))
     prepare_process(settings)
     try:
-        app = make_app(settings)
+        with uncollected():
+            app = make_app(settings)
     except LitebertError as error:
         logger.error("%s%s", error.message, f" ({error.hint})" if error.hint else "")
         sys.exit(STARTUP_FAILURE)  # the other processes would fail in the same way

@@ -164,7 +164,12 @@ def load_task_model(
 
 
 def load_model(
-    reference: str | Path, *, task: str | None = None, device: torch.device | str = "cpu", attention: str = "sdpa"
+    reference: str | Path,
+    *,
+    task: str | None = None,
+    device: torch.device | str = "cpu",
+    attention: str = "sdpa",
+    tokenizer: Tokenizer | None = None,
 ) -> TaskModel | ZeroShotModel:
     """Load a model that answers: a fine-tuned one, or a pretrained one asked through its heads.
 
@@ -173,6 +178,7 @@ def load_model(
         task: Name of the task; None for the one the folder names.
         device: Where the parameters go.
         attention: Backend.
+        tokenizer: Where it has been read already.
 
     Raises:
         ConfigError: The folder names no task and none was given.
@@ -184,8 +190,10 @@ def load_model(
     source = read_source(reference)
     name = task_name(source.info) if task is None else task
     if name is not None and asked_as_it_is(name, source.info):
-        return zero_shot_from_source(ZERO_SHOT[name](), source, reference, device=device, attention=attention)
-    return _task_model(source, reference, task=task, device=device, attention=attention)
+        return zero_shot_from_source(
+            ZERO_SHOT[name](), source, reference, device=device, attention=attention, tokenizer=tokenizer
+        )
+    return _task_model(source, reference, task=task, device=device, attention=attention, tokenizer=tokenizer)
 
 
 def load_zero_shot(
@@ -200,8 +208,9 @@ def load_zero_shot(
 
 
 def _task_model(
-    source: Source, reference: str | Path, *, task: str | None, device: torch.device | str, attention: str
-) -> TaskModel:
+    source: Source, reference: str | Path, *, task: str | None, device: torch.device | str, attention: str,
+    tokenizer: Tokenizer | None = None,
+) -> TaskModel:  # fmt: skip
     named = task_name(source.info)
     if task is not None and (named is None or asked_as_it_is(named, source.info)):
         found = task_class(task).of_source(source)
@@ -216,7 +225,7 @@ def _task_model(
             hint="Fine-tune it first: litebert finetune " + found.name + " --model MODEL --train FILE --out DIR",
             path=source.path,
         )
-    tokenizer = AlbertTokenizer.from_pretrained(reference)
+    tokenizer = AlbertTokenizer.from_pretrained(reference) if tokenizer is None else tokenizer
     check_vocabulary(tokenizer, source.config)
     longest = source.config.max_position_embeddings
     own = {"max_length": min(longest, getattr(model, "max_length", None) or longest)}

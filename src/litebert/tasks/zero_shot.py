@@ -117,7 +117,7 @@ class ZeroShotModel:
 
 def zero_shot_from_source(
     task: ZeroShotTask, source: Source, reference: str | Path, *, device: torch.device | str = "cpu",
-    attention: str = "sdpa",
+    attention: str = "sdpa", tokenizer: Tokenizer | None = None,
 ) -> ZeroShotModel:  # fmt: skip
     """Build the network for a zero-shot task.
 
@@ -127,6 +127,7 @@ def zero_shot_from_source(
         reference: Where it was read from, for the vocabulary and for messages.
         device: Where the parameters go.
         attention: Backend.
+        tokenizer: Where it has been read already.
 
     Raises:
         CheckpointError: The checkpoint lacks the head.
@@ -142,7 +143,7 @@ def zero_shot_from_source(
         model = task.model_class.from_source(source, device=device, attention=attention)
         if model.load_report is None or model.load_report.new_parts:
             raise _no_head(task, source, reference, "of the shape the configuration names")
-    tokenizer = AlbertTokenizer.from_pretrained(reference)
+    tokenizer = AlbertTokenizer.from_pretrained(reference) if tokenizer is None else tokenizer
     check_vocabulary(tokenizer, source.config)
     longest = source.config.max_position_embeddings
     text = build_settings(TextSettings, source.info.get("text") or {"max_length": longest}, path=source.path)
