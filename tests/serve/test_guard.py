@@ -14,7 +14,7 @@ from litebert.serve.keys import Keys, check_open
 from litebert.serve.models import Models
 from litebert.serve.settings import ServeSettings
 from litebert.tasks.reading.records import Record
-from tests.serve.live import Echo
+from tests.serve.live import Echo, live
 
 
 def client(**settings):
@@ -275,3 +275,32 @@ def test_records_are_texts_or_pairs_never_both_in_one_batch():
 
     assert asyncio.run(ask()) == [1, 2, 3, 4]
     assert seen == [{True}, {False}]
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/v1/models", "/v1/models/echo", "/info", "/openapi.json", "/livez", "/v2", "/"])
+def test_whatever_can_be_got_can_be_looked_at(path):
+    with client() as c:
+        got, looked = c.get(path), c.head(path)
+        assert (got.status_code, looked.status_code, looked.content) == (200, 200, b"")
+        for name in ("content-type", "content-length"):
+            assert path == "/metrics" or looked.headers.get(name) == got.headers.get(name)
+
+
+def test_what_cannot_be_got_cannot_be_looked_at():
+    with client(api_keys=("one",)) as c:
+        mine = {"x-api-key": "one"}
+        for path, status, headers in (("/embed", 405, mine), ("/nowhere", 404, mine), ("/info", 401, {})):
+            looked = c.head(path, headers=headers)
+            assert (looked.status_code, looked.content) == (status, b""), path
+            assert looked.status_code == c.get(path, headers=headers).status_code
+
+
+def test_who_looks_is_sent_no_body_on_the_wire():
+    with live(Echo()) as server, server.connect(b"HEAD /v1/models HTTP/1.1\r\nhost: x\r\n\r\n") as sock:
+        sock.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        got = b""
+        while piece := sock.recv(4096):
+            got += piece
+        first, then = got.split(b"\r\n\r\n", 1)
+        assert first.startswith(b"HTTP/1.1 200") and b"content-length" in first
+        assert then.startswith(b"HTTP/1.1 200"), then

@@ -76,7 +76,7 @@ def make_app(settings: ServeSettings, models: Models | None = None) -> FastAPI:
     keys = Keys(given, settings.api_key_file)
     app = FastAPI(
         title="LiteBERT", description="Text models over HTTP.", lifespan=_lifespan, docs_url=None, redoc_url=None,
-        openapi_url="/openapi.json", default_response_class=Json, telemetry=_OWN_TRACES,
+        openapi_url=None, default_response_class=Json, telemetry=_OWN_TRACES,
     )  # fmt: skip
     app.state.engine, app.state.metrics, app.state.keys, app.state.settings = engine, metrics, keys, settings
     app.state.knowledge, app.state.door, app.state.parent = knowledge, door, None

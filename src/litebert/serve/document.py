@@ -7,11 +7,13 @@ routes (``guard.py``, ``wire_errors.py``); the same functions that decide it tel
 from __future__ import annotations
 
 from importlib.metadata import version
+from threading import Lock
 from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel
 
+from litebert.serve.answers import Json
 from litebert.serve.guard import PUBLIC
 from litebert.serve.keys import Keys
 from litebert.serve.routes.native_answers import Sent
@@ -64,24 +66,29 @@ _KEYS = {
 
 
 def complete_document(app: FastAPI, keys: Keys) -> None:
-    """Let an application tell all that it sends.
+    """Let an application tell all that it sends, at ``/openapi.json``; it is made when first asked for, beside the event loop.
 
     Args:
         app: With its routes.
         keys: Whether any are needed when the document is first asked for.
     """
-    of_routes = app.openapi
+    of_routes, one_at_a_time = app.openapi, Lock()
+    made: list[dict[str, Any]] = []
 
     def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            _complete(of_routes(), keyed=bool(keys))
-        assert app.openapi_schema is not None
-        return app.openapi_schema
+        with one_at_a_time:
+            if not made:
+                made.append(_complete(of_routes(), keyed=bool(keys)))
+            return made[0]
+
+    def document() -> Json:
+        return Json(openapi())
 
     app.openapi = openapi  # type: ignore[method-assign]
+    app.add_api_route("/openapi.json", document, methods=["GET"], include_in_schema=False)
 
 
-def _complete(document: dict[str, Any], *, keyed: bool) -> None:
+def _complete(document: dict[str, Any], *, keyed: bool) -> dict[str, Any]:
     document["info"]["version"] = version("litebert")
     schemas = document["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own, which is never sent
@@ -96,6 +103,7 @@ def _complete(document: dict[str, Any], *, keyed: bool) -> None:
             if needs_key:
                 operation["security"] = [{name: []} for name in _KEYS]
             _tell_errors(path, method, operation, needs_key=needs_key)
+    return document
 
 
 def _definitions(kind: type[BaseModel]) -> dict[str, Any]:

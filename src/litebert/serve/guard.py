@@ -117,7 +117,7 @@ class Guard:
     async def _serve(self, visit: _Visit, receive: Receive) -> None:
         headers, public = visit.headers, visit.public
         if not public:
-            visit.asked.notes = self.tracing.begin(visit.scope["method"], headers)
+            visit.asked.notes = self.tracing.begin(visit.method, headers)
         if self.door.closed and not public:
             raise RefusedError(WireError(503, "Unhealthy", "the server is shutting down", {"retry-after": "1"}))
         if not public and not self.keys.allow(headers):
@@ -135,6 +135,8 @@ class Guard:
         if visit.headers.get("content-type", "").split(";")[0] in _FORGOTTEN:
             others = [pair for pair in visit.scope["headers"] if pair[0].lower() != b"content-type"]
             visit.scope["headers"] = [*others, (b"content-type", b"application/json")]
+        if visit.method == "HEAD":  # whatever can be got can be looked at
+            visit.scope = {**visit.scope, "method": "GET"}
         visit.scope.setdefault("state", {})["asked"] = visit.asked
         visit.scope["state"]["visit"] = visit
         given = False
@@ -201,7 +203,7 @@ class Guard:
         if self.settings.log == "off" or (visit.public and visit.status < 400):
             return
         line = {
-            "request_id": visit.number, "method": visit.scope["method"], "path": visit.path, "status": visit.status,
+            "request_id": visit.number, "method": visit.method, "path": visit.path, "status": visit.status,
             "seconds": round(seconds, 4), "model": asked.model or None, "task": asked.task or None, "inputs": asked.items,
             "tokens": asked.tokens, "queue_seconds": round(asked.queued, 4), "error": visit.kind,
         }  # fmt: skip
@@ -235,6 +237,7 @@ class _Visit:
         self.scope, self._send, self._door = scope, send, door
         self.started = time.perf_counter()
         self.path: str = scope["path"]
+        self.method: str = scope["method"]
         self.headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         length = self.headers.get("content-length", "0")
         self.length = int(length[:19]) if length.isdecimal() else 0
@@ -249,7 +252,7 @@ class _Visit:
     @property
     def public(self) -> bool:
         """Whether it only looks at what everybody may see."""
-        return self.scope["method"] in _LOOKING and (self.path in PUBLIC or self.path.startswith(PUBLIC_FOLDER))
+        return self.method in _LOOKING and (self.path in PUBLIC or self.path.startswith(PUBLIC_FOLDER))
 
     @property
     def route(self) -> str:
@@ -262,6 +265,8 @@ class _Visit:
         if message["type"] == "http.response.start":
             self.begun, self.status = True, message["status"]
             message["headers"] = [*message.get("headers", []), *self._extra()]
+        elif self.method == "HEAD":
+            message = {**message, "body": b""}
         await self._send(message)
 
     def _extra(self) -> list[tuple[bytes, bytes]]:
@@ -293,7 +298,7 @@ class _Visit:
             "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
         }  # fmt: skip
         await self.send(start)
-        await self._send({"type": "http.response.body", "body": body})
+        await self.send({"type": "http.response.body", "body": body})
 
 
 def _patience(headers: dict[str, str], most: float) -> float:

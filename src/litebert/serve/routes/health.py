@@ -72,5 +72,4 @@ for _path in (*_ALIVE, *_READY):
     router.add_api_route(
         _path, _check, methods=["GET"], response_model=Health, responses={503: {"model": Health}}, include_in_schema=_shown,
     )  # fmt: skip
-    router.add_api_route(_path, _check, methods=["HEAD"], include_in_schema=False)
 router.add_api_route("/metrics", metrics, methods=["GET"], response_class=PlainTextResponse)

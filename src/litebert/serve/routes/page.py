@@ -55,19 +55,19 @@ def _answer(request: Request, name: str) -> Response:
     return Response(file.body, media_type=file.kind, headers=headers)
 
 
-@router.api_route("/", methods=["GET", "HEAD"])
+@router.get("/")
 async def page(request: Request) -> Response:
     """Return the page; a browser asks each time whether it has changed."""
     return _answer(request, "index.html")
 
 
-@router.api_route("/favicon.ico", methods=["GET", "HEAD"])
+@router.get("/favicon.ico")
 async def icon(request: Request) -> Response:
     """Return its icon."""
     return _answer(request, "icon.svg")
 
 
-@router.api_route("/page/{name}", methods=["GET", "HEAD"])
+@router.get("/page/{name}")
 async def part(request: Request, name: str) -> Response:
     """Return one of its files."""
     return _answer(request, name)
