@@ -14,7 +14,8 @@ import uvicorn
 
 from litebert.serve.app import make_app
 from litebert.serve.models import Models
-from litebert.serve.server import PatientProtocol, listening, uvicorn_config
+from litebert.serve.protocol import PatientProtocol
+from litebert.serve.server import listening, uvicorn_config
 from litebert.serve.settings import ServeSettings
 from litebert.tasks.embed.task import Embedding
 from litebert.text import AlbertTokenizer

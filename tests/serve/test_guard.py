@@ -277,7 +277,9 @@ def test_records_are_texts_or_pairs_never_both_in_one_batch():
     assert seen == [{True}, {False}]
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/v1/models", "/v1/models/echo", "/info", "/openapi.json", "/livez", "/v2", "/"])
+@pytest.mark.parametrize(
+    "path", ["/metrics", "/v1/models", "/v1/models/echo", "/info", "/openapi.json", "/livez", "/v2", "/"]
+)
 def test_whatever_can_be_got_can_be_looked_at(path):
     with client() as c:
         got, looked = c.get(path), c.head(path)

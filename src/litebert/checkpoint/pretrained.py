@@ -23,6 +23,7 @@ from litebert.checkpoint.source import Source
 from litebert.config import AlbertConfig
 from litebert.errors import ConfigError
 from litebert.model import albert, conditional_span, heads
+from litebert.model.initial import initialise, without_drawing
 
 logger = logging.getLogger("litebert")
 
@@ -107,7 +108,7 @@ class Pretrained(nn.Module):
         if source.origin == "random":
             model = cls(source.config, attention=attention)
         else:
-            with albert.without_drawing():
+            with without_drawing():
                 model = cls(source.config, attention=attention)
             report = source.into(model)
             report.check(strict=strict)
@@ -158,7 +159,7 @@ class Pretrained(nn.Module):
         old = body.embeddings.word.weight
         kept = min(vocab_size, old.shape[0])
         word = nn.Embedding(vocab_size, config.embedding_size, device=old.device, dtype=old.dtype)
-        albert.initialise(word, config)
+        initialise(word, config)
         with torch.no_grad():
             word.weight[:kept] = old[:kept]
         body.embeddings.word = word
@@ -173,7 +174,7 @@ class Pretrained(nn.Module):
 def _draw_missing(model: nn.Module, config: AlbertConfig, report: LoadReport) -> None:
     prefix, loaded = "" if hasattr(model, "albert") else "albert.", set(report.loaded)
     tensors = model.state_dict(keep_vars=True).items()
-    albert.initialise(model, config, keep={id(tensor) for name, tensor in tensors if prefix + name in loaded})
+    initialise(model, config, keep={id(tensor) for name, tensor in tensors if prefix + name in loaded})
 
 
 class AlbertModel(Pretrained, albert.AlbertModel):

@@ -8,20 +8,18 @@ width, A heads, D = H / A. The block works on (B, T, H), or on (N, H) when the b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
 from litebert.config import AlbertConfig
 from litebert.errors import ConfigError
 from litebert.model.attention import Backend, Layout, attend, check_backend, usable_mask, within_sequences
+from litebert.model.initial import initialise
 from litebert.model.outputs import EncoderOutput
 from litebert.model.packing import Packing
 
@@ -302,50 +300,3 @@ def starts(sequence_ids: Tensor) -> Tensor:
     """Return (B, T) bool, True where a sequence begins, for ``sequence_ids`` (B, T) with 0 = padding."""
     before = F.pad(sequence_ids[:, :-1], (1, 0))
     return (sequence_ids != before) & (sequence_ids > 0)
-
-
-_draws: ContextVar[bool] = ContextVar("draws", default=True)
-
-
-class _Undrawn(TorchFunctionMode):
-    """Leaves out what PyTorch draws for its own modules."""
-
-    drawing = frozenset({nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_})
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = kwargs or {}
-        if func in self.drawing:
-            return args[0] if args else given["tensor"]
-        return func(*args, **given)
-
-
-@contextmanager
-def without_drawing() -> Iterator[None]:
-    """Build networks whose values will all be replaced, or given by ``initialise`` afterwards: until then they mean nothing."""
-    token = _draws.set(False)
-    try:
-        with _Undrawn():
-            yield
-    finally:
-        _draws.reset(token)
-
-
-def initialise(module: nn.Module, config: AlbertConfig, *, keep: Collection[int] = ()) -> None:
-    """Draw matrices from a normal truncated at two deviations, zero the biases, set layer norms to identity (checklist A16).
-
-    Args:
-        module: Changed in place; the padding row of the embedding is drawn like any other, as in Google's code.
-        config: For ``initializer_range``.
-        keep: ``id`` of parameters that stay as they are.
-    """
-    std = config.initializer_range
-    for part in module.modules() if _draws.get() else ():
-        for name, parameter in part.named_parameters(recurse=False):
-            if id(parameter) in keep:
-                continue
-            if name == "weight" and isinstance(part, nn.LayerNorm):
-                nn.init.ones_(parameter)
-            elif name == "weight":
-                nn.init.trunc_normal_(parameter, std=std, a=-2 * std, b=2 * std)
-            else:
-                nn.init.zeros_(parameter)

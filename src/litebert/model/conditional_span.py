@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from litebert.config import AlbertConfig
-from litebert.model.albert import initialise
 from litebert.model.heads import WithEncoder
+from litebert.model.initial import initialise
 from litebert.model.outputs import ConditionalSpanOutput, EncoderOutput
 
 BEAMS = 5

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from litebert.config import AlbertConfig
 from litebert.errors import ConfigError
-from litebert.model.albert import ACTIVATION_FUNCTIONS, AlbertModel, initialise
+from litebert.model.albert import ACTIVATION_FUNCTIONS, AlbertModel
+from litebert.model.initial import initialise
 from litebert.model.outputs import (
     EmbeddingOutput,
     EncoderOutput,

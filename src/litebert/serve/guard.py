@@ -130,13 +130,9 @@ class Guard:
         body = await self._body(visit, receive)
         if visit.length <= AT_ONCE:
             self._check_rush(visit, len(body))
+        visit.look()
         if self.settings.log_inputs:
             visit.body = body.decode("utf-8", "replace")
-        if visit.headers.get("content-type", "").split(";")[0] in _FORGOTTEN:
-            others = [pair for pair in visit.scope["headers"] if pair[0].lower() != b"content-type"]
-            visit.scope["headers"] = [*others, (b"content-type", b"application/json")]
-        if visit.method == "HEAD":  # whatever can be got can be looked at
-            visit.scope = {**visit.scope, "method": "GET"}
         visit.scope.setdefault("state", {})["asked"] = visit.asked
         visit.scope["state"]["visit"] = visit
         given = False
@@ -259,6 +255,14 @@ class _Visit:
         """Template of the path, so that figures do not multiply with what clients make up; none for what was refused before."""
         route = self.scope.get("route")
         return str(getattr(route, "path", ""))
+
+    def look(self) -> None:
+        """Let whatever can be got be looked at, and read a body as JSON where its client forgot to say that it is."""
+        if self.method == "HEAD":
+            self.scope = {**self.scope, "method": "GET"}  # the server's own says that no body is to be sent
+        if self.headers.get("content-type", "").split(";")[0] in _FORGOTTEN:
+            others = [pair for pair in self.scope["headers"] if pair[0].lower() != b"content-type"]
+            self.scope["headers"] = [*others, (b"content-type", b"application/json")]
 
     async def send(self, message: Message) -> None:
         """Pass an answer on, with our headers."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import multiprocessing
@@ -21,7 +20,6 @@ import uvicorn
 from fastapi import FastAPI
 from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from litebert.errors import LitebertError, RunError
@@ -32,6 +30,7 @@ from litebert.serve.keys import VARIABLE, Keys, check_open
 from litebert.serve.knowledge import SHARED
 from litebert.serve.logs import Lines, attach
 from litebert.serve.memory import share_arenas, uncollected
+from litebert.serve.protocol import PatientProtocol
 from litebert.serve.settings import ServeSettings
 from litebert.serve.worker import RESTARTS, WITHIN
 
@@ -93,77 +92,6 @@ def application() -> FastAPI:
     parent = multiprocessing.parent_process()
     app.state.parent = None if parent is None else parent.pid
     return app
-
-
-_ENDLESS = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-
-
-class PatientProtocol(HttpToolsProtocol):
-    """Lets go of who would hold a connection for ever, or all memory: sends headers too slowly or without end, or reads no answer."""
-
-    patience = 10.0
-    most = 65_536
-    _seen = 0
-    _headers: asyncio.TimerHandle | None = None
-    _reading: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: Any) -> None:
-        """Begin to wait for the headers."""
-        super().connection_made(transport)
-        self._headers = self.loop.call_later(self.patience, self.transport.close)
-
-    def data_received(self, data: bytes) -> None:
-        """Take what has come; refuse headers that do not end."""
-        super().data_received(data)
-        self._seen += len(data)
-        if self._headers is not None and self._seen > self.most and not self.transport.is_closing():
-            self.transport.write(_ENDLESS)
-            self.transport.close()
-
-    def on_message_begin(self) -> None:
-        """Begin to wait for the headers of a further request."""
-        super().on_message_begin()
-        self._seen = 0
-        if self._headers is None:
-            self._headers = self.loop.call_later(self.patience, self.transport.close)
-
-    def on_headers_complete(self) -> None:
-        """Stop waiting for headers."""
-        _cancel(self._headers)
-        self._headers = None
-        super().on_headers_complete()
-
-    def pause_writing(self) -> None:
-        """Begin to look whether the client reads."""
-        super().pause_writing()
-        self._look(self.transport.get_write_buffer_size())
-
-    def resume_writing(self) -> None:
-        """Stop looking: it has read enough."""
-        super().resume_writing()
-        _cancel(self._reading)
-        self._reading = None
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting for anything."""
-        _cancel(self._headers)
-        _cancel(self._reading)
-        super().connection_lost(exc)
-
-    def _look(self, unread: int) -> None:
-        self._reading = self.loop.call_later(self.patience, self._go_on, unread)
-
-    def _go_on(self, unread: int) -> None:
-        left = self.transport.get_write_buffer_size()
-        if left >= unread:
-            self.transport.abort()
-        else:
-            self._look(left)
-
-
-def _cancel(handle: asyncio.TimerHandle | None) -> None:
-    if handle is not None:
-        handle.cancel()
 
 
 class Processes(Multiprocess):

@@ -12,7 +12,7 @@ from litebert.checkpoint import pretrained
 from litebert.checkpoint.huggingface import foreign_state, is_hugging_face_folder, read_hugging_face
 from litebert.config import AlbertConfig
 from litebert.errors import CheckpointError, ConfigError, LitebertError
-from litebert.model.albert import without_drawing
+from litebert.model.initial import without_drawing
 from tests.unit.model.test_albert import ids, noisy, tiny
 
 WORD = "albert.embeddings.word_embeddings.weight"
