@@ -38,7 +38,7 @@ class Row:
 
 _RATE = ("--learning-rate", "2e-4")
 _FAST = ("--learning-rate", "5e-4")
-_LONG = (*_FAST, "--max-length", "256", "--set", "text.long_text=truncate", "--batch-size", "16")
+_LONG = ("--max-length", "256", "--set", "text.long_text=truncate", "--batch-size", "16")
 FINETUNED = (
     Row("banking77", "banking77", "banking77", flags=("--learning-rate", "5e-4", "--epochs", "8"), embedder=True),
     Row("sms-spam", "sms-spam", "sms-spam", flags=(*_RATE, "--epochs", "3")),
@@ -55,8 +55,8 @@ FINETUNED = (
     Row("wnut17", "wnut17", "wnut17", flags=(*_FAST, "--epochs", "15")),
     Row("squad/v1", "squad/v1", "squad-v1.1", "squad-small/v1", _FAST, split=None, scored=2000),
     Row("squad/v2", "squad/v2", "squad-v2.0", "squad-small/v2", _FAST, split=None, scored=2000),
-    Row("race", "race", "race", flags=(*_LONG, "--epochs", "2"), embedder=True, limit=4000, scored=1000),
-    Row("dream", "dream", "dream", flags=(*_LONG, "--epochs", "3"), embedder=True, scored=1000),
+    Row("race", "race", "race", flags=(*_FAST, *_LONG, "--epochs", "2"), limit=4000, scored=1000),
+    Row("dream", "dream", "dream", flags=(*_RATE, *_LONG, "--epochs", "3"), scored=1000),
     Row("wikiqa", "wikiqa", "wikiqa", "rerank-small"),
     Row("bbc-news-summary", "bbc-news-summary", "bbc-news-summary", "summarize-small", flags=_FAST),
 )

@@ -1,14 +1,16 @@
 """What every request passes: keys, numbers, limits, notes; without a model, for the guard looks at none."""
 
 import asyncio
+import inspect
 import json
 import logging
+from importlib import import_module
 
 import pytest
 from fastapi.testclient import TestClient
 
 from litebert.errors import DataError, UsageError
-from litebert.serve.app import make_app
+from litebert.serve.app import FAMILIES, make_app
 from litebert.serve.guard import AT_ONCE
 from litebert.serve.keys import Keys, check_open
 from litebert.serve.models import Models
@@ -306,3 +308,17 @@ def test_who_looks_is_sent_no_body_on_the_wire():
         first, then = got.split(b"\r\n\r\n", 1)
         assert first.startswith(b"HTTP/1.1 200") and b"content-length" in first
         assert then.startswith(b"HTTP/1.1 200"), then
+
+
+def dependencies(of):
+    for one in of.dependencies:
+        yield one.call
+        yield from dependencies(one)
+
+
+def test_nothing_is_asked_in_a_thread_of_its_own():
+    """The framework runs plain functions in threads that come and go; only the document, made once, is worth one."""
+    routes = [r for family in FAMILIES for r in import_module(f"litebert.serve.routes.{family}").router.routes]
+    asked = [call for route in routes for call in (route.endpoint, *dependencies(route.dependant))]
+    assert len(asked) > len(routes) > 50
+    assert [call for call in asked if not inspect.iscoroutinefunction(call)] == []

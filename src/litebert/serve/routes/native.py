@@ -42,8 +42,8 @@ _SECONDS = 0.02
 T = TypeVar("T")
 
 
-def knowledge(request: Request) -> Knowledge:
-    """Return what is searched and answered from; a dependency of the routes."""
+async def knowledge(request: Request) -> Knowledge:
+    """Return what is searched and answered from; a dependency of the routes, and like all of them asked without a further thread."""
     return cast(Knowledge, request.app.state.knowledge)
 
 
