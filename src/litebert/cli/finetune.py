@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.option("--max-length", type=int, help="Tokens in one window.")
 @click.option("--seed", type=int, help="First seed.")
 @click.option("--seeds", type=int, help="Number of seeds; the median is reported, the best on dev kept.")
-@click.option("--minutes", type=float, help="Training time for each seed.")
+@click.option("--minutes", type=float, help="Training time for each seed, instead of epochs.")
 @click.option("--device", help="cpu, cuda, ...; default: a GPU when there is one.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option("--force", is_flag=True, help="Replace the run in --out.")

@@ -69,13 +69,14 @@ def _table(prefix: str, kind: type[BaseModel], *, level: str) -> list[str]:
 
 
 def _type(annotation: Any) -> str:
-    if isinstance(annotation, types.UnionType):
-        return " or ".join(_type(a) for a in typing.get_args(annotation) if a is not type(None))
-    if typing.get_origin(annotation) is typing.Literal:
-        return ", ".join(f"`{a}`" for a in typing.get_args(annotation))
-    if typing.get_origin(annotation) is tuple and typing.get_origin(typing.get_args(annotation)[0]) is typing.Literal:
-        return f"list of {_type(typing.get_args(annotation)[0])}"
-    if typing.get_origin(annotation) is dict:
+    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(_type(a) for a in parts if a is not type(None))
+    if origin is typing.Literal:
+        return ", ".join(f"`{a}`" for a in parts)
+    if origin is tuple:
+        return f"list of {_type(parts[0])}" if parts[-1] is ... else f"({', '.join(map(_type, parts))})"
+    if origin is dict:
         return "table"
     return {"str": "string", "int": "integer", "float": "number", "bool": "true or false"}.get(
         getattr(annotation, "__name__", ""), str(annotation)

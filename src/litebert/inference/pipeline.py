@@ -90,7 +90,7 @@ class Pipeline:
             top_k: Return so many; None for all.
 
         Raises:
-            DataError: The query or a text is no text.
+            DataError: The query or a text is no text, or empty.
             UsageError: The model does not rank.
         """
         from litebert.tasks.rerank.task import RerankTask, ranked
@@ -107,6 +107,11 @@ class Pipeline:
         odd = next((text for text in (query, *found) if not isinstance(text, str)), None)
         if odd is not None:
             raise DataError(f"expected a text, got {type(odd).__name__}", hint='rank("query", ["text", ...])')
+        empty = next((place for place, text in enumerate((query, *found)) if not text.strip()), None)
+        if empty is not None:
+            raise DataError(
+                f"text {empty} is empty" if empty else "the query is empty", hint="There is nothing to compare."
+            )
         answers = self.answer_records([Record(text=query, pair=text) for text in found])
         return ranked(answers, found, top_k)
 

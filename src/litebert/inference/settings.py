@@ -31,7 +31,7 @@ class EngineSettings(Settings):
     depth: int | None = Field(default=None, gt=0)
     """Applications of the shared block; fewer are faster. None: as many as the model was trained with."""
     patience: int | None = Field(default=None, gt=0)
-    """Stop an input as soon as its answer has stayed the same over so many applications in a row; best after finetune --elastic."""
+    """Stop an input as soon as its answer has stayed the same over so many applications in a row; best if trained with elastic=true."""
     budget_ms: float | None = Field(default=None, gt=0)
     """Milliseconds that an input of ``budget_tokens`` may take: the depth that fits is measured when the model is loaded."""
     budget_tokens: int = Field(default=128, gt=0)

@@ -275,7 +275,7 @@ class _Builder:
         built.warnings.extend(warnings)
         if built.empty:
             lacking = (
-                "questions have no text or no answer" if self.description.kind == "faq" else "documents have no text"
+                "rows have no question or no answer" if self.description.kind == "faq" else "documents have no text"
             )
             built.warnings.append(f"{built.empty} of {self.read} {lacking}, and were left out")
         if not built.chunks:

@@ -80,6 +80,7 @@ def read_splits(
     if dev is not None:
         held_out = kind.read(dev, columns=found, options=options, labels_required=True, warnings=warnings)
         provenance["dev"] = _origin(Path(dev), held_out)
+        _tell_copies(records, held_out, warnings)
     with in_file(train):
         task = kind.from_records(records, options)
     return _with_less_dev(_assemble(task, records, held_out, dev_fraction, limit, provenance, warnings), dev_limit)
@@ -127,6 +128,14 @@ def _assemble(
         warnings.append(f"training on {limit} records only (limit)")
     provenance["train"]["records"] = len(train)  # those trained on, not those in the file
     return Splits(task, train, dev, provenance, warnings)
+
+
+def _tell_copies(train: Sequence[Record], dev: Sequence[Record], warnings: list[str]) -> None:
+    """Tell how many held-out records are trained on."""
+    known = {(record.text, record.pair) for record in train}
+    copies = sum((record.text, record.pair) in known for record in dev)
+    if copies:
+        warnings.append(f"{copies} of {len(dev)} held-out records are training records, too: the figures flatter")
 
 
 def _with_less_dev(splits: Splits, limit: int | None) -> Splits:

@@ -13,6 +13,11 @@ from typing import Any
 
 from litebert.report.charts import CalibrationBin
 
+RANDOM_ORDER = "random order"
+"""Name of a baseline that knows nothing, where the main metric has none of its own."""
+NOTHING = 0.02
+"""Of a figure without a baseline, where 1 is the best: less is not worth having."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class WorstExample:
@@ -138,10 +143,13 @@ def baseline_rows(evaluation: Evaluation) -> list[tuple[str, float]]:
 def learnt_nothing(evaluation: Evaluation) -> str | None:
     """Return a warning where the main figure is no better than that of an answer without learning; short runs end so, too."""
     main = evaluation.main_metric
-    if main is None or main not in evaluation.baseline:
+    if main is None:
         return None
-    reached, without = evaluation.metrics[main], evaluation.baseline[main]
-    if reached < without if lower_is_better(main) else reached > without:
+    reached, small = evaluation.metrics[main], lower_is_better(main)
+    if not evaluation.baseline:
+        return f"{main} {reached:.4f} is next to nothing" if not small and reached < NOTHING else None
+    without = evaluation.baseline.get(main, evaluation.baseline.get(RANDOM_ORDER))
+    if without is None or (reached < without if small else reached > without):
         return None
     return f"{main} {reached:.4f} is no better than {without:.4f} without learning"
 

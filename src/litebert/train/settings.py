@@ -37,7 +37,7 @@ class TrainingSettings(Settings):
     steps: int | None = Field(default=None, gt=0)
     """Optimiser steps; overrides epochs."""
     minutes: float | None = Field(default=None, gt=0)
-    """Stop after this much training time, whatever steps say; the schedule follows the time then."""
+    """Train for this long, whatever epochs and steps say, also if that is more; the schedule follows the time then."""
     batch_size: int = Field(default=32, gt=0)
     """Examples in one optimiser step."""
     micro_batch_size: int | None = Field(default=None, gt=0)

@@ -221,6 +221,13 @@ def test_a_model_that_learnt_nothing_is_told_whichever_way_its_figure_goes() -> 
     assert told(0.4, 0.3, "accuracy") is None and told(0.3, 0.4, "rmse") is None
     assert told(0.4, 0.3, "rmse") is not None and told(math.nan, 0.3, "rmse") is not None
     assert learnt_nothing(Evaluation(metrics={"map": 0.3}, baseline={"order given": 0.5})) is None
+    below = Evaluation(metrics={"map": 0.3}, baseline={"order given": 0.5, "random order": 0.34})
+    assert learnt_nothing(below) == "map 0.3000 is no better than 0.3400 without learning"
+    assert learnt_nothing(Evaluation(metrics={"f1": 0.0097})) == "f1 0.0097 is next to nothing"
+    assert (
+        learnt_nothing(Evaluation(metrics={"f1": 0.2})) is None
+        and learnt_nothing(Evaluation(metrics={"mae": 0.0})) is None
+    )
 
 
 def test_events_become_notes_once_and_restarts_become_markers() -> None:

@@ -63,6 +63,25 @@ def test_answers(tmp_path, answer):
     assert record.label == "1" and record.pair is None
 
 
+def test_an_answer_that_may_mean_two_options(tmp_path):
+    """RACE has such a question (high9830, blood types) and means letters; DREAM means the option; nobody knows of other files."""
+    options = ["B", "A", "AB", "O"]
+    race = {**RACE, "questions": ["Which?"], "options": [options], "answers": ["A"]}
+    assert read_choices(written(tmp_path, [race], "race.jsonl"), labels_required=True)[0].label == "0"
+    row = {"question": "Which?", "options": options, "answer": "A"}
+    one = written(tmp_path, [{**row, "example_id": "high9830.txt"}], "row.jsonl")
+    assert read_choices(one, labels_required=True)[0].label == "0"
+    dream = [[["M: Hello."], [{"question": "Which?", "choice": options, "answer": "A"}], "1-2"]]
+    assert read_choices(written(tmp_path, dream, "dream.json"), labels_required=True)[0].label == "1"
+    with pytest.raises(DataError, match=r"'A' of 'Which.' is option 2 as a text and option 1 as a place"):
+        read_choices(written(tmp_path, [row], "any.jsonl"), labels_required=True)
+    number = {"question": "How many?", "options": ["3", "0", "1", "2"], "answer": "1"}
+    with pytest.raises(DataError, match="option 3 as a text and option 2 as a place"):
+        read_choices(written(tmp_path, [number], "any.jsonl"), labels_required=True)
+    places = written(tmp_path, [{**number, "answer": 1}, {**number, "options": ["0", "1", "2"]}], "any.jsonl")
+    assert [record.label for record in read_choices(places, labels_required=True)] == ["1", "1"]
+
+
 def test_tables(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text('question,context,A,B,C,answer\n"Which?","A text",x,y,z,C\n')

@@ -73,6 +73,15 @@ class TestData:
         assert [(r.text, r.pair, r.label) for r in inferences(records, warnings)] == [("p", "e", Positive(("c",)))]
         assert warnings == ["2 of 4 inferences are no pair and contradict none: not used"]
 
+    def test_a_label_that_is_no_inference_is_refused(self, tmp_path):
+        rows = [
+            {"sentence1": "p", "sentence2": h, "label": n} for h, n in (("e", "entailment"), ("x", "-"), ("y", "Maybe"))
+        ]
+        with pytest.raises(DataError, match="the label 'Maybe' is none of entailment, neutral, contradiction") as error:
+            read(written(tmp_path / "a.jsonl", *rows))
+        assert error.value.line == 3
+        assert len(read(written(tmp_path / "b.jsonl", *rows[:2]))[0]) == 1
+
     @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
     def test_vectors_of_a_teacher_have_length_1(self, tmp_path, kind):
         path = tmp_path / f"a.{kind}"

@@ -114,6 +114,7 @@ def test_words_alone_are_enough_to_be_answered(tmp_path):
     [
         ("a.conll", "EU X-ORG\n", "line 1 ends with 'X-ORG', which is no tag"),
         ("a.conll", "EU\n", "line 1 has one column"),
+        ("a.conll", "Peter NNP I-NP I-PER\nRome NNP I-NP\n", "line 2 has 3 columns where the first has 4"),
         ("a.conll", "\n\n", "no sentence"),
         ("a.jsonl", '{"text": "abc", "entities": [{"start": 1, "end": 9, "label": "A"}]}', "1 to 9 of a text of 3"),
         ("a.jsonl", '{"text": "abc", "entities": [[0, 2, "A"], [1, 3, "A"]]}', "'ab' and 'bc' overlap"),
@@ -123,7 +124,7 @@ def test_words_alone_are_enough_to_be_answered(tmp_path):
             '{"text": "ä Köln now", "entities": [{"start": 3, "end": 8, "label": "A", "text": "Köln"}]}',
             "an entity at 3 to 8 is 'öln n' in the text, not 'Köln'",
         ),
-        ("a.jsonl", '{"text": "abc"}', "without entities"),
+        ("a.jsonl", '{"text": "abc", "category": "b"}', "without entities; there is 'text', 'category'"),
         ("a.jsonl", '{"tokens": ["a"], "tags": ["O", "O"]}', "1 words and 2 tags"),
         ("a.jsonl", '{"tokens": ["a"], "tags": [3]}', "3 is no tag"),
         ("a.jsonl", '{"tokens": ["a", ""], "tags": ["O", "O"]}', "a word is no text"),

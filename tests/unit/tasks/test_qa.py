@@ -168,6 +168,12 @@ def test_wrong_offsets_and_lost_answers_are_told(tmp_path):
         read(written(tmp_path, squad(question(1, [("Sweden", 0)]), question(2, [("Sweden", 0)]))))
 
 
+def test_an_impossible_question_with_answers_counts_as_impossible_and_is_told(tmp_path):
+    odd = {**question(1, [("Norway", CONTEXT.index("Norway"))]), "is_impossible": True}
+    records, warnings = read(written(tmp_path, squad(question(), odd, {**question(2, []), "is_impossible": True})))
+    assert records[1].label.texts == () and any("1 questions are said to be impossible" in w for w in warnings)
+
+
 @pytest.mark.parametrize(
     ("data", "says"),
     [

@@ -1,6 +1,7 @@
 """Questions with options: RACE, DREAM, and any table or JSON Lines with a question, options and an answer.
 
-An answer is a letter, a number from 0, or the option itself. The text that a question is about may be missing.
+An answer is a letter, a number from 0, or the option itself; where these would mean different options, it is refused. The text that a
+question is about may be missing.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 import string
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from litebert.errors import DataError, described, nearest
 from litebert.tasks.reading.columns import Columns
@@ -22,6 +23,9 @@ CONTEXTS = ("article", "context", "passage", "dialogue", "document", "text_pair"
 OPTIONS = ("options", "choices", "choice", "candidates")
 ANSWERS = ("answer", "label", "answerkey", "gold", "correct")
 IDS = ("id", "example_id", "qid", "index")
+
+Answers = Literal["letters", "options", "either"]
+"""What answers are first of all: RACE's are letters, DREAM's the options; elsewhere either, unless they differ."""
 
 _PART = re.compile(r"(middle|high)\d+")
 """What the names of RACE's passages begin with."""
@@ -133,7 +137,9 @@ def _records(row: Any, line: int, *, labelled: bool) -> list[Record]:
         if len(row) != 3 or not isinstance(row[0], list) or not isinstance(row[1], list):
             raise DataError("not DREAM's layout", hint="[[turns], [{question, choice, answer}], id]")
         text = "\n".join(str(turn) for turn in row[0])
-        return [_record(q, text, f"{row[2]}-{i}", line, labelled=labelled) for i, q in enumerate(row[1])]
+        return [
+            _record(q, text, f"{row[2]}-{i}", line, labelled=labelled, answers="options") for i, q in enumerate(row[1])
+        ]
     if not isinstance(row, Mapping):
         raise DataError(f"an item is {described(row)}", hint="An object.")
     if isinstance(row.get("questions"), list):
@@ -153,7 +159,7 @@ def _race(row: Mapping[str, Any], line: int, *, labelled: bool) -> list[Record]:
     return [
         _record(
             {"question": question, "options": options[i], "answer": None if answers is None else answers[i]},
-            row.get("article"), f"{name}-{i}", line, labelled=labelled,
+            row.get("article"), f"{name}-{i}", line, labelled=labelled, answers="letters",
         )
         for i, question in enumerate(questions)
     ]  # fmt: skip
@@ -164,7 +170,9 @@ def _cell(row: Mapping[str, Any], candidates: Sequence[str]) -> Any:
     return next((row[names[c]] for c in candidates if c in names), None)
 
 
-def _record(row: Mapping[str, Any], context: Any, identifier: Any, line: int, *, labelled: bool) -> Record:
+def _record(
+    row: Mapping[str, Any], context: Any, identifier: Any, line: int, *, labelled: bool, answers: Answers = "either"
+) -> Record:
     question, (options, names) = _cell(row, QUESTIONS), _options(row)
     if isinstance(question, Mapping):  # ARC as published: {"stem": ..., "choices": [...]}
         question, (options, names) = _cell(question, QUESTIONS), _options(question)
@@ -180,9 +188,9 @@ def _record(row: Mapping[str, Any], context: Any, identifier: Any, line: int, *,
             f"option {empty} of the question {question!r:.60} is no text",
             hint="Fewer options are fine; empty ones are not.",
         )
-    answer = _cell(row, ANSWERS) if labelled else None
-    label = None if answer is None or answer == "" else str(_number(answer, options, names, question))
-    part = _PART.match(str(identifier))
+    answer, part = _cell(row, ANSWERS) if labelled else None, _PART.match(str(identifier))
+    meant: Answers = "letters" if part else answers
+    label = None if answer is None or answer == "" else str(_number(answer, options, names, question, meant))
     extra: dict[str, Any] = {"options": tuple(options)} | ({"part": part[1]} if part else {})
     return Record(question, context or None, label, identifier, line, extra)
 
@@ -212,19 +220,31 @@ def _options(row: Mapping[str, Any]) -> tuple[list[Any], list[str]]:
     return list(found) if isinstance(found, list | tuple) else [], []
 
 
-def _number(answer: Any, options: Sequence[str], names: Sequence[str], question: str) -> int:
+def _number(answer: Any, options: Sequence[str], names: Sequence[str], question: str, answers: Answers) -> int:
     if isinstance(answer, bool):
         answer = int(answer)
     text = str(answer).strip()
     if text in names:
         return list(names).index(text)
-    if isinstance(answer, str) and answer in options:
-        return list(options).index(answer)
-    if len(text) == 1 and text.upper() in string.ascii_uppercase[: len(options)]:
-        return string.ascii_uppercase.index(text.upper())
-    if text.isdigit() and int(text) < len(options):
-        return int(text)
+    place = _place(text, len(options))
+    itself = list(options).index(answer) if isinstance(answer, str) and answer in options else None
+    if answers == "either" and itself is not None and place is not None and itself != place:
+        raise DataError(
+            f"the answer {answer!r} of {question!r:.60} is option {itself + 1} as a text and option {place + 1} as a place",
+            hint='Give the options names, and answer by them: "choices": {"text": [...], "label": ["A", "B"]}.',
+        )
+    found = (place, itself) if answers == "letters" else (itself, place)
+    for number in found:
+        if number is not None:
+            return number
     raise DataError(
         f"the answer {answer!r:.40} of {question!r:.60} is none of its {len(options)} options",
         hint="A letter, a number from 0, or the option itself.",
     )
+
+
+def _place(text: str, count: int) -> int | None:
+    """Return which of some options a letter or a number from 0 means; None where it is neither."""
+    if len(text) == 1 and text.upper() in string.ascii_uppercase[:count]:
+        return string.ascii_uppercase.index(text.upper())
+    return int(text) if text.isdecimal() and int(text) < count else None

@@ -117,8 +117,9 @@ class ChoiceTask(Task):
     ) -> list[Example]:  # fmt: skip
         """Encode each option with all windows of the article."""
         for record in records:
-            if len(record.extra.get("options", ())) < 2:
-                raise DataError("a question has no options", hint='"options": ["...", "..."]', line=record.line)
+            if (count_of := len(record.extra.get("options", ()))) < 2:
+                said = "only one option" if count_of else "no options"
+                raise DataError(f"a question has {said}", hint='"options": ["...", "..."]', line=record.line)
         articles = list(dict.fromkeys(record.pair or "" for record in records))
         encoded = dict(zip(articles, (e.ids[1:-1] for e in tokenizer.encode_batch(articles)), strict=True))
         asked = [[_with_option(record.text, option) for option in record.extra["options"]] for record in records]

@@ -135,6 +135,7 @@ def _labelled(records: Sequence[Record], path: str, required: bool, warnings: li
     if labels == {None}:
         return [replace(record, label=Positive()) for record in records]
     if labels & {_ENTAILED, _CONTRADICTED, _NEITHER}:
+        _check_inferences(records, path)
         found = inferences(records, warnings)
         if not found:
             raise DataError(
@@ -157,6 +158,17 @@ def _similarity(record: Record, path: str) -> float:
             path=path, line=record.line,
         )  # fmt: skip
     return value
+
+
+def _check_inferences(records: Sequence[Record], path: str) -> None:
+    """Refuse a label that is no inference; SNLI's ``-``, where people did not agree, is none, and known."""
+    known = {_ENTAILED, _CONTRADICTED, _NEITHER, "-", "", None}
+    odd = next((record for record in records if record.label not in known), None)
+    if odd is not None:
+        raise DataError(
+            f"the label {odd.label!r} is none of {_ENTAILED}, {_NEITHER}, {_CONTRADICTED}", hint="Small letters; or - for none.",
+            path=path, line=odd.line,
+        )  # fmt: skip
 
 
 def inferences(records: Sequence[Record], warnings: list[str]) -> list[Record]:

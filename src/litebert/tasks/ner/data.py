@@ -130,7 +130,10 @@ def iter_tagged(path: str | Path, *, format: str | None = None, labels_required:
             raise
         if record.label is None and labels_required:
             raise DataError(
-                "a text without entities", hint='One with none says so: "entities": [].', path=path, line=line
+                f"a text without entities; there is {', '.join(map(repr, cells))}",
+                hint='"entities": [{"start": 0, "end": 5, "label": "PER"}], for a text with none "entities": [].',
+                path=path,
+                line=line,
             )
         empty = False
         yield record
@@ -169,7 +172,7 @@ def _sentences(path: str | Path, *, labels_required: bool) -> Iterator[Record]:
     """Yield sentences; if the first line has a word alone, and that is enough, so have all."""
     rows: list[tuple[str, str]] = []
     tagged: bool | None = True if labels_required else None
-    first, empty = 1, True
+    first, empty, width = 1, True, 0
     for number, line in text_lines(path):
         cells = line.split("\t") if "\t" in line else line.split()
         if not line.strip() or cells[0] == "-DOCSTART-":
@@ -184,6 +187,12 @@ def _sentences(path: str | Path, *, labels_required: bool) -> Iterator[Record]:
             raise DataError(
                 f"line {number} ends with {tag!r}, which is no tag" if len(cells) > 1 else f"line {number} has one column",
                 hint="A word and its tag, such as O, B-PER or I-PER, in the last column.", path=path, line=number,
+            )  # fmt: skip
+        width = width or len(cells)
+        if tagged and len(cells) != width:  # else the column before the tags would be taken for one
+            raise DataError(
+                f"line {number} has {len(cells)} columns where the first has {width}",
+                hint="Every line has as many, the tag in the last.", path=path, line=number,
             )  # fmt: skip
         first = number if not rows else first
         rows.append((cells[0].strip() or "\ufffd", tag))

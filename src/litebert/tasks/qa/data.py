@@ -46,6 +46,7 @@ class _Report:
     moved: int = 0
     lost: int = 0
     first_lost: str = ""
+    answered: int = 0
 
 
 def read_questions(
@@ -126,6 +127,7 @@ def _record(raw: _Raw, number: int, path: str | Path, report: _Report, *, labels
             raise DataError(f"{where} has no {what}", hint="Both must be text.", path=path, line=raw.line)
     label = None
     if raw.impossible:
+        report.answered += isinstance(raw.answers, list | Mapping) and bool(_pairs(raw.answers, where, path, raw.line))
         label = Gold()
     elif raw.answers is not None:
         label = _gold(raw.answers, raw.context, where, path, raw.line, report)
@@ -225,6 +227,10 @@ def _tell(report: _Report, count: int, path: str | Path, warnings: list[str]) ->
     if report.lost:
         warnings.append(
             f"{name}: {report.lost} questions left without a label, their answers are not in the context ({report.first_lost})"
+        )
+    if report.answered:
+        warnings.append(
+            f"{name}: {report.answered} questions are said to be impossible and have answers; they count as without one"
         )
     if report.moved:
         warnings.append(

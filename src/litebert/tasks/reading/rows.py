@@ -375,7 +375,9 @@ def _parsed(text: str, name: str, number: int | None) -> Any:
         where = number or getattr(error, "lineno", 1)
         raise DataError(
             f"line {where} of {name} is not JSON: {error}",
-            hint="JSON Lines has one object a line.",
+            hint="JSON Lines has one object a line."
+            if number
+            else "Is the file whole? It is one list of objects, or has one object a line.",
             path=name,
             line=where,
         ) from None

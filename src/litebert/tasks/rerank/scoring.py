@@ -17,7 +17,7 @@ from litebert.tasks.reading.records import Record
 from litebert.tasks.rerank.data import UNORDERED
 from litebert.tasks.rerank.queries import by_query
 from litebert.tasks.rerank.ranking import METRICS, random_average_precision, rankable, ranking_figures
-from litebert.train.evaluation import Evaluation, WorstExample
+from litebert.train.evaluation import RANDOM_ORDER, Evaluation, WorstExample
 
 RANKING_METRICS = METRICS
 PAIR_METRICS = ("accuracy", "f1", "average_precision")
@@ -103,7 +103,7 @@ def _baseline(
         found["order given"] = given.metrics[metric]
     if metric == "map":
         random = [random_average_precision(int((grades[g] > 0).sum()), len(g)) for g in groups if rankable(grades[g])]
-        found["random order"] = float(np.mean(random))
+        found[RANDOM_ORDER] = float(np.mean(random))
     return found
 
 

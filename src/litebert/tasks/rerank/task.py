@@ -140,7 +140,8 @@ class RerankTask(Task):
             highest = max(float(str(record.label or 0)) for record in records)
             if highest == 0:
                 raise DataError(
-                    "no text of the training data is relevant", hint="Check the label column (--columns label=NAME)."
+                    "no text of the training data is relevant",
+                    hint="Check the label column (--columns label=NAME); rows without a query or a text do not count.",
                 )
             found = {
                 "top_grade": max(1.0, highest),
