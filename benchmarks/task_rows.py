@@ -57,7 +57,7 @@ FINETUNED = (
     Row("squad/v2", "squad/v2", "squad-v2.0", "squad-small/v2", _FAST, split=None, scored=2000),
     Row("race", "race", "race", flags=(*_FAST, *_LONG, "--epochs", "2"), limit=4000, scored=1000),
     Row("dream", "dream", "dream", flags=(*_RATE, *_LONG, "--epochs", "3"), scored=1000),
-    Row("wikiqa", "wikiqa", "wikiqa", "rerank-small"),
+    Row("wikiqa", "wikiqa", "wikiqa", "rerank-small", embedder=True),
     Row("bbc-news-summary", "bbc-news-summary", "bbc-news-summary", "summarize-small", flags=_FAST),
 )
 EMBEDDED = (

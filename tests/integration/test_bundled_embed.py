@@ -1,6 +1,7 @@
 """The bundled model for sentence vectors: small, near its teacher, of use the minute it is installed."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,15 @@ def pipe():
 def test_it_is_found_and_small():
     assert NAME in bundled_models()
     assert sum(file.stat().st_size for file in FOLDER.rglob("*") if file.is_file()) < 13_000_000
+
+
+def test_whether_a_model_was_trained_for_vectors_is_seen_from_its_folder(pipe, tmp_path):
+    assert Embedder(pipe).taught
+    assert not Embedder(litebert.load("litebert-small-en", "embed", precision="fp32")).taught
+    folder = tmp_path / "of-sentence-transformers"
+    shutil.copytree(FOLDER, folder)
+    (folder / "litebert.json").unlink()
+    assert Embedder(litebert.load(folder, "embed", precision="fp32")).taught
 
 
 def test_what_means_the_same_is_nearest(pipe):

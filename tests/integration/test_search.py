@@ -50,6 +50,7 @@ def test_build_again_and_ask(call, embed_model, notes, built):
         "location": "", "documents": 4, "chunks": 4, "added": 0, "changed": 0, "unchanged": 4, "removed": 0, "empty": 0, "faq": None,
     }  # fmt: skip
     assert again["artifacts"] == [str(built)]
+    assert any("was not trained for vectors" in warning for warning in again["warnings"])
     found = call("search", built, "flour", "rockets", "--mode", "bm25", "--json").envelope["data"]["results"]
     assert [[hit["id"] for hit in result["hits"]] for result in found] == [["kitchen/bread.txt"], ["new"]]
     (hit,) = found[0]["hits"]

@@ -14,6 +14,7 @@ from litebert.inference.pipeline import Pipeline
 from litebert.tasks.embed.task import Embedding, EmbedTask, NumberType
 from litebert.tasks.model_folder import TaskModel
 from litebert.tasks.reading.records import Record
+from litebert.tasks.registry import task_name
 
 
 class Embedder:
@@ -42,6 +43,14 @@ class Embedder:
             raise UsageError(f"size={size} exceeds the {width} numbers of the model's vectors")
         self.pipeline, self.size, self.number_type = pipeline, size or width, number_type
         self.fingerprint = self._fingerprint()
+
+    @property
+    def taught(self) -> bool:
+        """Whether the model was trained for vectors, as its folder says (``litebert.json``, or sentence-transformers' files)."""
+        loaded = cast(TaskModel, self.pipeline.loaded)
+        return task_name(loaded.info) == EmbedTask.name or bool(
+            loaded.folder and (loaded.folder / "modules.json").is_file()
+        )
 
     def embed(self, texts: Iterable[str], progress: Callable[[int], None] | None = None) -> np.ndarray:
         """Return the vectors of texts, (N, size) in order; binary ones (N, size / 8) uint8.

@@ -104,6 +104,10 @@ def build_index(
         raise UsageError("other wordings are for an index of questions and answers", hint="Add --faq.")
     found = find_files(inputs, reading.warnings)
     others = [] if wordings is None else _other_wordings(wordings, reading)
+    if not getattr(embedder, "taught", True):
+        reading.warnings.append(
+            f"{model} was not trained for vectors: it finds little by meaning; litebert-small-en-embed was, and words do not need it"
+        )
     store = store or open_store(out)
     with store.writing(), _seen() as seen:
         description = _described(store, embedder, model, chunks, language, "faq" if questions else "texts")

@@ -147,7 +147,7 @@ def test_a_question_without_an_answer_is_left_out(faq):
     """It would be found, and its empty answer given as known."""
     built, index = faq([*rows(), {"question": "where is my zeppelin zeppelin", "answer": " "}])
     assert (built.documents, built.empty) == (60, 1)
-    assert "1 of 61 questions have no text or no answer, and were left out" in built.warnings
+    assert "1 of 61 rows have no question or no answer, and were left out" in built.warnings
     assert index.answer("where is my zeppelin zeppelin").answer is None
 
 
