@@ -41,6 +41,19 @@ def test_it_pauses_while_it_is_crowded_and_has_nothing_at_hand(loop, pauses):
     assert len(pauses) == 2
 
 
+def test_what_is_to_be_sent_is_sent_before_it_looks_and_is_no_work_at_hand(loop, pauses):
+    done = []
+    loop.while_crowded(lambda: True)
+    loop.before_looking(lambda: done.append("sent"))
+    loop._looks.select(0.001)
+    assert (done, pauses) == (["sent"], [0.001])
+    loop.before_looking(lambda: loop.call_soon(done.append, "told"))
+    loop._looks.select(60)
+    assert len(pauses) == 1, "there is work at hand"
+    loop.run_until_complete(asyncio.sleep(0))
+    assert done == ["sent", "told"]
+
+
 def test_what_comes_in_a_pause_is_handled_after_it(loop, pauses):
     """A call from another thread is a byte in a socket, and is seen although the loop did not look meanwhile."""
     loop.while_crowded(lambda: len(pauses) < 3)

@@ -30,7 +30,7 @@ def written(*steps, close=False):
 
     async def go():
         transport = Transport()
-        together = Together(transport, asyncio.get_running_loop())
+        together = Together(transport, asyncio.get_running_loop().call_soon)
         for pieces in steps:
             for number, piece in enumerate(pieces):
                 together.write(piece)

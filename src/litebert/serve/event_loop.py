@@ -3,7 +3,8 @@
 It looks for news less often while there is more to do than can be done. Each packet that comes wakes the loop, which takes a
 processor and the interpreter's lock from a thread that computes: at hundreds of requests a second, most of them refused, that costs
 more than handling them. While a full batch waits anyway nobody notices ten milliseconds, and what has come in that time is handled at
-once (network drivers do the same: interrupt coalescing). Otherwise everything is handled as it comes.
+once (network drivers do the same: interrupt coalescing). Otherwise everything is handled as it comes. What is to be sent is sent just
+before it looks: asked for by ``call_soon``, that would be work at hand, which makes the loop look again at once.
 
 And it takes few connections at a time: asyncio takes all that have come, so of several processes at one socket a single one would
 get a whole burst of clients, and keep it.
@@ -25,12 +26,23 @@ AT_A_TIME = 2
 
 
 class _Selector(selectors.DefaultSelector):
-    """Waits a little before it looks, if it is told to."""
+    """Does what is due before it looks, and waits a little if it is told to."""
 
     crowded: Callable[[], bool] | None = None
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.due: list[Callable[[], object]] = []
+        self.has_work: Callable[[], bool] = lambda: False
+
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Return what is ready; ``timeout`` is 0 while the loop has work at hand, which is never held up."""
+        if self.due:
+            due, self.due = self.due, []
+            for one in due:
+                one()
+            if self.has_work():  # what could not be sent has been told to somebody
+                timeout = 0
         if self.crowded is not None and (timeout is None or timeout > 0) and self.crowded():
             pause = PAUSE if timeout is None else min(PAUSE, timeout)
             time.sleep(pause)
@@ -44,6 +56,15 @@ class ServingLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._looks = _Selector()
         super().__init__(self._looks)
+        self._looks.has_work = lambda: bool(self._ready)  # type: ignore[attr-defined]
+
+    def before_looking(self, callback: Callable[[], object]) -> None:
+        """Call something when all that is at hand has been done, just before the loop looks for news.
+
+        Args:
+            callback: Must take no time; what it does later is done at once.
+        """
+        self._looks.due.append(callback)
 
     def while_crowded(self, crowded: Callable[[], bool]) -> None:
         """Look less often from now on, while that is so.

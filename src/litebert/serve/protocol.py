@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from litebert.serve.event_loop import ServingLoop
 
 _ENDLESS = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
@@ -15,13 +18,13 @@ class Together:
 
     Args:
         transport: What sends.
-        loop: Its event loop.
+        soon: Calls something before the event loop looks for news.
     """
 
     most = 65_536
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop = transport, loop
+    def __init__(self, transport: asyncio.Transport, soon: Callable[[Callable[[], None]], object]) -> None:
+        self._transport, self._soon = transport, soon
         self._held = bytearray()
 
     def write(self, data: bytes) -> None:
@@ -31,7 +34,7 @@ class Together:
             self._transport.write(data)
             return
         if not self._held:
-            self._loop.call_soon(self._send)
+            self._soon(self._send)
         self._held += data
         if len(self._held) > self.most:
             self._send()
@@ -66,7 +69,8 @@ class PatientProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for the headers."""
         super().connection_made(transport)
-        self.transport = cast(asyncio.Transport, Together(self.transport, self.loop))
+        soon = self.loop.before_looking if isinstance(self.loop, ServingLoop) else self.loop.call_soon
+        self.transport = cast(asyncio.Transport, Together(self.transport, soon))
         self._headers = self.loop.call_later(self.patience, self.transport.close)
 
     def data_received(self, data: bytes) -> None:
