@@ -8,10 +8,12 @@ client or a server that falls behind is seen in the latencies and does not thin 
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import resource
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import httptools
@@ -209,7 +211,7 @@ class Run:
 async def closed_loop(client: Client, requests: Sequence[bytes], *, clients: int, seconds: float) -> Run:
     """Let some clients send one request after the other, each as soon as it has its answer."""
     outcomes: list[Outcome] = []
-    started, worked, turn = time.perf_counter(), time.process_time(), iter(range(10**9))
+    turn = iter(range(10**9))
 
     async def one() -> None:
         while time.perf_counter() < started + seconds:
@@ -218,7 +220,9 @@ async def closed_loop(client: Client, requests: Sequence[bytes], *, clients: int
             if outcomes[-1].status != 200:
                 await asyncio.sleep(REFUSED_PAUSE)
 
-    await asyncio.gather(*(one() for _ in range(clients)))
+    with uncollected():
+        started, worked = time.perf_counter(), time.process_time()
+        await asyncio.gather(*(one() for _ in range(clients)))
     return _run(outcomes, started, worked, seconds)
 
 
@@ -234,17 +238,29 @@ async def open_loop(client: Client, requests: Sequence[bytes], *, rate: float, s
     """
     due = arrivals(rate, seconds, seed)
     first = random.Random(seed).randrange(len(requests))
-    started, worked, tasks = time.perf_counter(), time.process_time(), []
-    for count, moment in enumerate(due):
-        delay = started + moment - time.perf_counter()
-        if delay > 0:
-            await asyncio.sleep(delay)
-        number = (first + count) % len(requests)
-        tasks.append(asyncio.ensure_future(client.ask(requests[number], number, started + moment)))
-    rest = started + seconds - time.perf_counter()
-    await asyncio.sleep(max(rest, 0))
-    outcomes = list(await asyncio.gather(*tasks))
+    with uncollected():
+        started, worked, tasks = time.perf_counter(), time.process_time(), []
+        for count, moment in enumerate(due):
+            delay = started + moment - time.perf_counter()
+            if delay > 0:
+                await asyncio.sleep(delay)
+            number = (first + count) % len(requests)
+            tasks.append(asyncio.ensure_future(client.ask(requests[number], number, started + moment)))
+        rest = started + seconds - time.perf_counter()
+        await asyncio.sleep(max(rest, 0))
+        outcomes = list(await asyncio.gather(*tasks))
     return _run(outcomes, started, worked, seconds)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Keep the garbage collector out of a run: what goes through thousands of requests that wait makes the next ones late."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def arrivals(rate: float, seconds: float, seed: int) -> list[float]:

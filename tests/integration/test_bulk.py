@@ -262,7 +262,10 @@ def test_workers_machines_and_the_command_itself_may_die(call, process, model, w
     thread, removed = once(finished(left + 3), lambda: cluster.remove_node(node, allow_graceful=False))
     data = call(*command, "--json").envelope["data"]
     thread.join()
-    assert removed and "a worker was lost" in caplog.text
+    assert removed
+    assert (
+        "a worker was lost" in caplog.text or caplog.text.count("a worker is ready") == 1
+    )  # its own had not begun yet
     assert data["records"] == ROWS and left * 8 <= data["kept"] < ROWS
     assert answers.read_bytes() == expected
 

@@ -412,7 +412,9 @@ def test_traffic_is_counted_as_it_ends(program):
 def test_the_first_of_the_first_answers_is_thrown_away(program, tmp_path, monkeypatch):
     first = program("first_answer")
     times = iter([9.0, 1.0, 2.0, 4.5, 3.0, 4.0])
-    monkeypatch.setattr(first, "one", lambda _model: {"listens": 0.5, "answers": next(times), "peak_mb": 300})
+    monkeypatch.setattr(
+        first, "one", lambda _model, _compiled: {"listens": 0.5, "answers": next(times), "peak_mb": 300}
+    )
     first.main(["--times", "5"])
     data = json.loads((tmp_path / "serve_first_answer.json").read_text())
     assert (data["seconds"], data["kept"], data["thrown_away"]["answers"], len(data["runs"])) == (3.0, False, 9.0, 5)

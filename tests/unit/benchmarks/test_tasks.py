@@ -256,7 +256,7 @@ def test_rows_are_gathered_one_by_one(programs, wikiqa, monkeypatch, capsys):
         and row["words"]["value"] == 1.0
     )
     assert (
-        row["recipe"] == "rerank-small --learning-rate 2e-4 --set limit=3 --minutes 1"
+        row["recipe"] == "rerank-small --model litebert-small-en-embed --learning-rate 2e-4 --set limit=3 --minutes 1"
         and "DIR/wikiqa" in row["command"]
     )
     train, judge, *_ = calls
