@@ -87,7 +87,6 @@ class LocalEngine:
         if self._pool is None:
             return
         if error is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
             for child in multiprocessing.active_children():
                 if child.pid not in self._before:
                     child.kill()
