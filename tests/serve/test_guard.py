@@ -310,6 +310,13 @@ def test_who_looks_is_sent_no_body_on_the_wire():
         assert then.startswith(b"HTTP/1.1 200"), then
 
 
+def test_the_document_says_where_it_is():
+    app = make_app(ServeSettings(log="off"), Models([Echo()]))
+    with TestClient(app, root_path="/below") as below, client() as c:
+        assert below.get("/openapi.json").json()["servers"] == [{"url": "/below"}]
+        assert "servers" not in c.get("/openapi.json").json()
+
+
 def dependencies(of):
     for one in of.dependencies:
         yield one.call

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from threading import Lock
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from pydantic import BaseModel
 
 from litebert.serve.answers import Json
@@ -81,8 +81,9 @@ def complete_document(app: FastAPI, keys: Keys) -> None:
                 made.append(_complete(of_routes(), keyed=bool(keys)))
             return made[0]
 
-    def document() -> Json:
-        return Json(openapi())
+    def document(request: Request) -> Json:
+        below = request.scope.get("root_path", "").rstrip("/")  # where a proxy, or Ray Serve, has put the application
+        return Json({**openapi(), "servers": [{"url": below}]} if below else openapi())
 
     app.openapi = openapi  # type: ignore[method-assign]
     app.add_api_route("/openapi.json", document, methods=["GET"], include_in_schema=False)
