@@ -285,10 +285,15 @@ def serve_load(name: str = "serve_load") -> list[str]:
     data = read(name)
     tokens = data["tokens"]
     processes = "" if data.get("workers", 1) == 1 else f", {data['workers']} processes"
+    rounds = (
+        f"{data['rounds']} times {data['seconds']:g} s each in turn"
+        if "rounds" in data
+        else f"{data['seconds']:g} s each"
+    )
     lines = [
         f"\n## The server under load{processes}\n",
         f"`{data['command']}`, {data['model']} ({data['precision']}), sentences, pairs and passages of {tokens['mean']:.0f} tokens on average, "
-        f"{tokens['most']} at most, to `/embed`, {data['seconds']:g} s each, client and server on one machine. Requests come at random moments "
+        f"{tokens['most']} at most, to `/embed`, {rounds}, client and server on one machine. Requests come at random moments "
         f"whatever becomes of those before, and their time counts from the moment they were due. {machine(data['environment'])}.\n",
         *header(
             "| load | offered a second | answered a second | tokens a second | refused | errors | p50 ms | p95 ms | p99 ms | 429 p99 ms | client late, p99 ms |"

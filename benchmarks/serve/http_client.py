@@ -1,15 +1,14 @@
 """A small HTTP client for load: hardly any work of its own, and it tells how much that is.
 
-Requests are written whole, bodies are encoded beforehand, answers are read by ``httptools`` and only their status and size are kept. In the
-open loop a request is due at a moment drawn beforehand (Poisson arrivals, fixed seed), and its time is counted from that moment, so that a
-client or a server that falls behind is seen in the latencies and does not thin out the load (Tene's "coordinated omission").
+Requests are written whole, bodies are encoded beforehand, answers are read by ``httptools`` and only their status and moment are kept.
+A request's time counts from the moment when it was due, so that a client or a server that falls behind is seen in the latencies. For requests
+at moments drawn beforehand there is ``open_loop``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import random
 import resource
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -226,32 +225,6 @@ async def closed_loop(client: Client, requests: Sequence[bytes], *, clients: int
     return _run(outcomes, started, worked, seconds)
 
 
-async def open_loop(client: Client, requests: Sequence[bytes], *, rate: float, seconds: float, seed: int = 0) -> Run:
-    """Send requests at random moments, whatever becomes of those before: what users do, who know nothing of each other.
-
-    Args:
-        client: That sends.
-        requests: In turn, from a place that the seed draws.
-        rate: Requests a second on average.
-        seconds: In which they are due.
-        seed: Of the moments.
-    """
-    due = arrivals(rate, seconds, seed)
-    first = random.Random(seed).randrange(len(requests))
-    with uncollected():
-        started, worked, tasks = time.perf_counter(), time.process_time(), []
-        for count, moment in enumerate(due):
-            delay = started + moment - time.perf_counter()
-            if delay > 0:
-                await asyncio.sleep(delay)
-            number = (first + count) % len(requests)
-            tasks.append(asyncio.ensure_future(client.ask(requests[number], number, started + moment)))
-        rest = started + seconds - time.perf_counter()
-        await asyncio.sleep(max(rest, 0))
-        outcomes = list(await asyncio.gather(*tasks))
-    return _run(outcomes, started, worked, seconds)
-
-
 @contextmanager
 def uncollected() -> Iterator[None]:
     """Keep the garbage collector out of a run: what goes through thousands of requests that wait makes the next ones late."""
@@ -261,16 +234,6 @@ def uncollected() -> Iterator[None]:
         yield
     finally:
         gc.enable()
-
-
-def arrivals(rate: float, seconds: float, seed: int) -> list[float]:
-    """Return the moments of a Poisson process, from 0."""
-    draw, moment, found = random.Random(seed), 0.0, []
-    while True:
-        moment += draw.expovariate(rate)
-        if moment >= seconds:
-            return found
-        found.append(moment)
 
 
 def _run(outcomes: list[Outcome], started: float, worked: float, seconds: float) -> Run:

@@ -38,7 +38,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
-from http_client import Client, Outcome, allow_many_connections, closed_loop, encoded, open_loop
+from http_client import Client, Outcome, allow_many_connections, closed_loop, encoded
+from open_loop import open_loop
 from results_folder import RESULTS
 from servers import Server, folder_of, free_port, litebert_command, running, with_window
 from servers import asked as ask_server
@@ -136,7 +137,7 @@ class Work:
         await closed_loop(client, self.requests, clients=clients, seconds=self.seconds / 4)
         run = await closed_loop(client, self.requests, clients=clients, seconds=self.seconds)
         client.close()
-        return summary(run, self.asked, settle=0.15 * self.seconds)
+        return summary([run], self.asked, settle=0.15 * self.seconds)
 
     async def open(self, port: int, rate: float, seed: int) -> tuple[float | None, dict[str, Any]]:
         """Measure a rate; returns the p99 of all requests and what became of them."""
@@ -145,7 +146,7 @@ class Work:
         run = await open_loop(client, self.requests, rate=rate, seconds=seconds, seed=seed)
         client.close()
         await asyncio.sleep(min(self.seconds / 10, 1.0))
-        return held_ms(run.outcomes), summary(run, self.asked)
+        return held_ms(run.outcomes), summary([run], self.asked)
 
 
 def compared(servers: Sequence[Server], asked: Sequence[Asked]) -> dict[str, float]:

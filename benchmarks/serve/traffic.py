@@ -83,37 +83,47 @@ def milliseconds(values: Sequence[float], share: float) -> float | None:
     return None if found is None else round(1000 * found, 1)
 
 
-def summary(run: Run, asked: Sequence[Asked], *, settle: float = 0.0) -> dict[str, Any]:
-    """Return what became of requests.
+def summary(runs: Sequence[Run], asked: Sequence[Asked], *, settle: float = 0.0) -> dict[str, Any]:
+    """Return what became of the requests of equal runs, taken together.
 
     Args:
-        run: Requests and what became of them.
+        runs: Requests and what became of them.
         asked: By number of the outcome.
-        settle: Seconds at the beginning that throughput is not counted in; at its end nothing is counted that was answered after the last
-            request was due, or a queue that is worked off would count as throughput.
+        settle: Seconds at the beginning of each that throughput is not counted in; at its end nothing is counted that was answered after the
+            last request was due, or a queue that is worked off would count as throughput.
     """
-    accepted = [o for o in run.outcomes if o.status == 200]
-    refused = [o for o in run.outcomes if o.status == 429]
-    first, last = run.started + settle, run.started + run.seconds
-    counted = [o for o in accepted if first <= o.ended < last]
-    lag = [o.sent - o.due for o in run.outcomes]
+    outcomes = [outcome for run in runs for outcome in run.outcomes]
+    accepted = [o for o in outcomes if o.status == 200]
+    refused = [o for o in outcomes if o.status == 429]
+    counted = [_counted(run, settle) for run in runs]
+    spans = [run.seconds - settle for run in runs]
+    tokens = [sum(asked[o.number].tokens for o in some) for some in counted]
+    lag = [o.sent - o.due for o in outcomes]
     kinds = {
         kind: share(sum(asked[o.number].kind == kind for o in accepted), of)
         for kind in KINDS
-        if (of := sum(asked[o.number].kind == kind for o in run.outcomes))
+        if (of := sum(asked[o.number].kind == kind for o in outcomes))
     }
     return {
-        "requests": len(run.outcomes), "offered_per_second": round(len(run.outcomes) / run.seconds, 1),
-        "answered": len(accepted), "refused": len(refused), "errors": _errors(run.outcomes),
-        "goodput_per_second": round(len(counted) / (last - first), 1),
-        "goodput_tokens_per_second": round(sum(asked[o.number].tokens for o in counted) / (last - first)),
+        "requests": len(outcomes), "offered_per_second": round(len(outcomes) / sum(run.seconds for run in runs), 1),
+        "answered": len(accepted), "refused": len(refused), "errors": _errors(outcomes),
+        "goodput_per_second": round(sum(map(len, counted)) / sum(spans), 1),
+        "goodput_tokens_per_second": round(sum(tokens) / sum(spans)),
+        "each_per_second": [round(len(some) / span, 1) for some, span in zip(counted, spans, strict=True)],
         "answered_share": kinds,
         **{f"p{round(100 * p)}_ms": milliseconds([o.seconds for o in accepted], p) for p in (0.5, 0.95, 0.99)},
         "refused_p99_ms": milliseconds([o.seconds for o in refused], 0.99),
         "client": {
-            "lag_p99_ms": milliseconds(lag, 0.99), "lag_most_ms": milliseconds(lag, 1.0), "share_of_a_core": round(run.client_share, 3),
+            "lag_p99_ms": milliseconds(lag, 0.99), "lag_most_ms": milliseconds(lag, 1.0),
+            "share_of_a_core": round(sum(run.client_share for run in runs) / len(runs), 3),
         },
     }  # fmt: skip
+
+
+def _counted(run: Run, settle: float) -> list[Outcome]:
+    """Return what was answered while throughput is counted."""
+    first, last = run.started + settle, run.started + run.seconds
+    return [o for o in run.outcomes if o.status == 200 and first <= o.ended < last]
 
 
 def share(part: float, whole: float) -> float:

@@ -16,8 +16,8 @@ pytest.importorskip("fastapi")
 
 from litebert.cli.main import cli
 from litebert.serve import app, keys, tracing
-from litebert.serve.guard import PUBLIC
 from litebert.serve.metrics import Metrics
+from litebert.serve.visit import PUBLIC
 from litebert.settings import recipe_folder
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from litebert.errors import DataError, UsageError
 from litebert.serve.app import FAMILIES, make_app
-from litebert.serve.guard import AT_ONCE
+from litebert.serve.gate import AT_ONCE
 from litebert.serve.keys import Keys, check_open
 from litebert.serve.models import Models
 from litebert.serve.settings import ServeSettings

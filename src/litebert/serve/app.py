@@ -25,15 +25,18 @@ from litebert.serve.answers import Json
 from litebert.serve.document import complete_document
 from litebert.serve.engine import ClientGoneError, Engine, TooManyError
 from litebert.serve.event_loop import ServingLoop
-from litebert.serve.guard import Door, Guard
+from litebert.serve.gate import Gate
+from litebert.serve.guard import Guard
 from litebert.serve.keys import VARIABLE, Keys
 from litebert.serve.knowledge import open_knowledge
 from litebert.serve.memory import EVERY, give_back
 from litebert.serve.metrics import Metrics
 from litebert.serve.models import Models, ServedModel, load_model
+from litebert.serve.protocol import TURNED_AWAY
 from litebert.serve.rush import Rush
 from litebert.serve.settings import ServeSettings
 from litebert.serve.tracing import open_tracing
+from litebert.serve.visit import Door
 from litebert.serve.waiting import OverloadError
 from litebert.serve.wire_errors import WireError, body_of, invalid_body, status_for, unreadable, wire_error
 from litebert.serve.worker import FailedError, TooLateError, WorkerLostError
@@ -89,9 +92,8 @@ def make_app(settings: ServeSettings, models: Models | None = None) -> FastAPI:
     complete_document(app, keys)
     routes = [route for router in routers for route in router.routes]
     paths, rush = {route.path for route in routes}, Rush(routes, engine)
-    app.add_middleware(
-        Guard, settings=settings, keys=keys, metrics=metrics, door=door, routes=paths, tracing=tracing, rush=rush
-    )
+    app.state.gate = Gate(settings, keys, metrics, door, paths, tracing, rush)
+    app.add_middleware(Guard, gate=app.state.gate)
     if settings.cors_allow_origin:  # around the guard: a browser asks without a key whether it may ask with one
         app.add_middleware(
             CORSMiddleware, allow_origins=list(settings.cors_allow_origin), allow_methods=["*"], allow_headers=["*"],
@@ -101,7 +103,7 @@ def make_app(settings: ServeSettings, models: Models | None = None) -> FastAPI:
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     engine: Engine = app.state.engine
     gc.collect()
     gc.freeze()  # what is here now stays: looking through it again and again would hold up everybody
@@ -113,7 +115,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     with suppress(ValueError):  # only the main thread is told of signals
         _heed_signals(app)
     try:
-        yield
+        yield {TURNED_AWAY: app.state.gate.turned_away}
     finally:
         for task in tasks:
             task.cancel()

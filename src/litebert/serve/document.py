@@ -14,9 +14,9 @@ from fastapi import FastAPI, Request
 from pydantic import BaseModel
 
 from litebert.serve.answers import Json
-from litebert.serve.guard import PUBLIC
 from litebert.serve.keys import Keys
 from litebert.serve.routes.native_answers import Sent
+from litebert.serve.visit import PUBLIC
 from litebert.serve.wire_errors import WireError, is_openai, status_for
 
 

@@ -21,7 +21,7 @@ from litebert.serve.amounts import check_amount, work_of
 from litebert.serve.models import Models, ServedModel
 from litebert.serve.settings import ServeSettings
 from litebert.serve.tracing import UNNOTED, Notes
-from litebert.serve.waiting import TURNS, Lane, Request, WaitingLine
+from litebert.serve.waiting import TURNS, Lane, OverloadError, Request, WaitingLine
 from litebert.serve.worker import Listener, TooLateError, Worker
 from litebert.tasks.base import Answer
 from litebert.tasks.reading.records import Record
@@ -233,6 +233,10 @@ class Engine:
         """
         if asked.promised is None:
             asked.promised = self.worker.promise(letters // LETTERS_OF_A_TOKEN + 1)
+
+    def refused(self, letters: int) -> OverloadError | None:
+        """Return why ``admit`` would refuse a request now; None if it would not."""
+        return self.worker.refused(letters // LETTERS_OF_A_TOKEN + 1)
 
     def leave(self, asked: Asked) -> None:
         """Keep nothing free any more for a request that has ended."""

@@ -6,9 +6,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from litebert.serve.event_loop import ServingLoop
+from litebert.serve.visit import Refusal, Scope
+
+TURNED_AWAY = "turned_away"
+"""Name under which the application's lifespan gives us what answers from the head of a request alone."""
 
 _ENDLESS = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
@@ -65,6 +70,8 @@ class PatientProtocol(HttpToolsProtocol):
     _seen = 0
     _headers: asyncio.TimerHandle | None = None
     _reading: asyncio.TimerHandle | None = None
+    _away = False
+    _ended = False
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for the headers."""
@@ -75,9 +82,12 @@ class PatientProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what has come; refuse headers that do not end."""
+        self._ended = False
         super().data_received(data)
-        self._seen += len(data)
-        if self._headers is not None and self._seen > self.most and not self.transport.is_closing():
+        if not self._ended:  # where another request ends in it, nobody knows how much of it is this one's
+            self._seen += len(data)
+        reading = self._headers is not None and not self._away
+        if reading and self._seen > self.most and not self.transport.is_closing():
             self.transport.write(_ENDLESS)
             self.transport.close()
 
@@ -89,10 +99,42 @@ class PatientProtocol(HttpToolsProtocol):
             self._headers = self.loop.call_later(self.patience, self.transport.close)
 
     def on_headers_complete(self) -> None:
-        """Stop waiting for headers."""
+        """Stop waiting for headers; answer at once what is turned away."""
+        self._away = self._turned_away()
+        if self._away:
+            return  # and be as patient with its body as with the headers
         _cancel(self._headers)
         self._headers = None
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body, or throw it away."""
+        if not self._away:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Note that a request is here."""
+        self._ended = True
+        if not self._away:
+            super().on_message_complete()
+            return
+        _cancel(self._headers)
+        self._headers, self._away = None, False
+        self.on_response_complete()
+
+    def _turned_away(self) -> bool:
+        """Answer from the head alone, where that can be done; returns whether it was."""
+        answer: Callable[[Scope], Refusal | None] | None = self.app_state.get(TURNED_AWAY)
+        busy = self.flow.write_paused or (self.cycle is not None and not self.cycle.response_complete)
+        if answer is None or busy or self.root_path or b"%" in self.url or not self.parser.should_keep_alive():
+            return False
+        path = httptools.parse_url(self.url).path.decode("ascii")
+        found = answer({"method": self.parser.get_method().decode("ascii"), "path": path, "headers": self.headers})
+        if found is None:
+            return False
+        headers = b"".join(b"%b: %b\r\n" % pair for pair in (*self.server_state.default_headers, *found.headers))
+        self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[found.status], headers, found.body))
+        return True
 
     def pause_writing(self) -> None:
         """Begin to look whether the client reads."""

@@ -8,6 +8,7 @@ from typing import Any
 from starlette.routing import BaseRoute, Route
 
 from litebert.serve.engine import Asked, Engine
+from litebert.serve.waiting import OverloadError
 
 FREE = frozenset({"/tokenize", "/decode"})
 """Paths whose answers nobody waits in line for."""
@@ -42,6 +43,18 @@ class Rush:
         if route is not None:
             scope["route"] = route
             self._engine.admit(length, asked)
+
+    def crowded(self) -> bool:
+        """Whether anything may be refused at all; takes no time."""
+        return self._engine.worker.crowded()
+
+    def refused(self, scope: Any, length: int) -> OverloadError | None:
+        """Return why a request would be refused now; None if it would not be. Arguments as in ``enter``, and nothing is kept free."""
+        route = self._route(scope["path"]) if scope["method"] == "POST" else None
+        if route is None:
+            return None
+        scope["route"] = route
+        return self._engine.refused(length)
 
     def leave(self, asked: Asked) -> None:
         """Forget a request that has ended."""

@@ -204,10 +204,19 @@ class Worker:
         with self._changed:
             self.coming -= promised
 
+    def refused(self, tokens: int) -> OverloadError | None:
+        """Return why ``promise`` would refuse a request of so many tokens; None if it would not."""
+        with self._changed:
+            return self._overload(tokens)
+
     def _admit(self, tokens: int) -> None:
+        overload = self._overload(tokens)
+        if overload is not None:
+            raise overload
+
+    def _overload(self, tokens: int) -> OverloadError | None:
         wait = self.expected_wait(tokens)
-        if wait * SURE > self.most_wait:
-            raise OverloadError(max(wait - self.most_wait, 0.0))
+        return OverloadError(max(wait - self.most_wait, 0.0)) if wait * SURE > self.most_wait else None
 
     def expected_wait(self, tokens: int) -> float:
         """Return the seconds until a request of so many tokens is expected to be begun; 0 where nothing else is to be done."""

@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import json
+import socket
 import statistics
 import sys
 import time
@@ -19,6 +20,7 @@ from litebert.text import AlbertTokenizer
 PROGRAMS = Path(__file__).parents[3] / "benchmarks"
 NAMES = (
     "http_client",
+    "open_loop",
     "traffic",
     "servers",
     "load",
@@ -124,7 +126,7 @@ def test_a_connection_closed_while_idle_is_no_failure(program):
 
 
 def test_arrivals_are_a_poisson_process(program):
-    arrivals = program("http_client").arrivals
+    arrivals = program("open_loop").arrivals
     moments = arrivals(100, 100, 3)
     gaps = [b - a for a, b in pairwise(moments)]
     assert len(moments) == pytest.approx(10_000, rel=0.05) and moments == sorted(moments) == arrivals(100, 100, 3)
@@ -133,7 +135,7 @@ def test_arrivals_are_a_poisson_process(program):
 
 def test_time_counts_from_when_a_request_was_due(program):
     """A server that does one after the other falls behind; whoever waited with sending would not see it."""
-    http = program("http_client")
+    http, opened = program("http_client"), program("open_loop")
 
     async def ask():
         one = asyncio.Lock()
@@ -146,12 +148,68 @@ def test_time_counts_from_when_a_request_was_due(program):
         async with answering(lambda _p, _n: slow()) as notes:
             client = http.Client(notes["port"])
             late = await client.ask(http.encoded("/", b"{}"), due=time.perf_counter() - 1)
-            return late, await http.open_loop(client, [http.encoded("/", b"{}")] * 3, rate=200, seconds=0.3)
+            return late, await opened.open_loop(client, [http.encoded("/", b"{}")] * 3, rate=200, seconds=0.3)
 
     late, run = asyncio.run(ask())
     assert late.seconds >= 1 and late.sent - late.due >= 1
-    assert len(run.outcomes) == len(http.arrivals(200, 0.3, 0)) and {o.number for o in run.outcomes} == {0, 1, 2}
+    assert len(run.outcomes) == len(opened.arrivals(200, 0.3, 0)) and {o.number for o in run.outcomes} == {0, 1, 2}
     assert max(o.seconds for o in run.outcomes) >= 0.02 * len(run.outcomes) - 0.3
+
+
+def test_every_end_of_a_request_at_its_moment_is_told(program):
+    """Answers of a server that breaks off, closes, keeps still or is not there; connections are kept where they can be."""
+    http, opened = program("http_client"), program("open_loop")
+
+    def run(answer, **options):
+        async def all_of_it():
+            async with answering(answer) as notes:
+                client = http.Client(notes["port"], patience=0.3)
+                found = await opened.open_loop(
+                    client, [http.encoded("/", b"{}")], **{"rate": 100, "seconds": 0.3} | options
+                )
+                return found, notes
+
+        return asyncio.run(all_of_it())
+
+    expected = len(opened.arrivals(100, 0.3, 0))
+    found, notes = run(lambda _p, _n: (200, ""))
+    assert [o.status for o in found.outcomes] == [200] * expected and notes["requests"] == expected
+    assert notes["connections"] < expected / 2 and all(o.due <= o.sent < o.ended for o in found.outcomes)
+    assert 0 < found.client_share < 1 and found.seconds == 0.3
+
+    found, notes = run(lambda _p, _n: (429, "connection: close\r\n"))
+    assert [o.status for o in found.outcomes] == [429] * expected and notes["connections"] == expected
+
+    found, _ = run(lambda _p, _n: None)
+    assert [o.status for o in found.outcomes] == [http.NO_ANSWER] * expected
+
+    # a connection that was kept is closed instead of an answer: asked once more, on a new one
+    found, notes = run(lambda _p, n: None if n == 2 else (200, ""))
+    assert [o.status for o in found.outcomes] == [200] * expected and notes["requests"] == expected + 1
+
+    async def never():
+        await asyncio.sleep(5)
+
+    found, _ = run(lambda _p, n: never() if n == 3 else (200, ""))
+    silent = [o for o in found.outcomes if o.status == http.NO_ANSWER]
+    assert len(silent) == 1 and 0.3 <= silent[0].seconds < 1 and len(found.outcomes) == expected
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # nobody listens
+        client = http.Client(taken.getsockname()[1])
+        nobody = asyncio.run(opened.open_loop(client, [http.encoded("/", b"{}")], rate=50, seconds=0.1))
+    assert nobody.outcomes and {o.status for o in nobody.outcomes} == {http.NO_ANSWER}
+
+
+def test_a_request_larger_than_what_the_system_takes_is_sent_in_parts(program):
+    http, opened = program("http_client"), program("open_loop")
+    body = b"x" * 20_000_000
+
+    async def all_of_it():
+        async with answering(lambda _p, _n: (200, "")) as notes:
+            return await opened.open_loop(http.Client(notes["port"]), [http.encoded("/", body)], rate=10, seconds=0.2)
+
+    assert {o.status for o in asyncio.run(all_of_it()).outcomes} == {200}
 
 
 def test_texts_have_the_lengths_that_are_said(program):
@@ -176,7 +234,7 @@ def test_what_is_counted_of_outcomes(program):
     outcomes = [outcome(http, 200, 0.1 * n, 0.1 * n + 0.05, n % 2) for n in range(10)]
     outcomes += [outcome(http, 429, 0.5, 0.51), outcome(http, 503, 0.5, 0.6), outcome(http, 0, 0.5, 0.9, late=0.03)]
     outcomes.append(outcome(http, 200, 0.95, 3.0, 1))  # answered when nobody sends any more
-    found = traffic.summary(http.Run(outcomes, 0.0, 1.0, 0.25), asked, settle=0.2)
+    found = traffic.summary([http.Run(outcomes, 0.0, 1.0, 0.25)], asked, settle=0.2)
     assert (found["requests"], found["answered"], found["refused"], found["errors"]) == (
         14,
         11,
@@ -204,18 +262,18 @@ def test_a_load_is_measured_judged_and_shown(program, tmp_path):
         async with answering(
             lambda path, n: (429 if n % 3 == 0 else 200, "") if path == "/embed" else (404, "")
         ) as notes:
-            return await load.measured(notes["port"], asked, rates=(0.5, 2), seconds=0.3, clients=2)
+            return await load.measured(notes["port"], asked, rates=(0.5, 2), seconds=0.3, clients=2, rounds=2)
 
     found = asyncio.run(all_of_it())
     assert list(found["rates"]) == ["0.5", "2"] and all(
-        row["refused"] and row["answered"] for row in found["rates"].values()
+        row["refused"] and row["answered"] and len(row["each_per_second"]) == 2 for row in found["rates"].values()
     )
     bars = load.judged(found, 2000.0)
     assert bars["errors"]["kept"] and bars["accepted p99 ms"]["at_most"] > 2000
     (tmp_path / "serve_load.json").write_text("")
     data = {
-        "command": "C", "model": "m", "precision": "float32", "tokens": {"least": 5, "mean": 70.2, "most": 512}, "seconds": 20.0,
-        **found, "bars": bars, "environment": ENVIRONMENT,
+        "command": "C", "model": "m", "precision": "float32", "tokens": {"least": 5, "mean": 70.2, "most": 512},
+        "seconds": 20.0, "rounds": 2, **found, "bars": bars, "environment": ENVIRONMENT,
     }  # fmt: skip
     tables = program("tables")
     tables.read = {"serve_load": data}.get
