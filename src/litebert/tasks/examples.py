@@ -117,24 +117,17 @@ def encode_records(
     if paired and not all(r.pair is not None for r in records):
         raise DataError("some records have a second text and some do not")
     pairs = [r.pair or "" for r in records] if paired else None
-    whole = tokenizer.encode_batch(texts, pairs)
+    if settings.long_text == "truncate":
+        cut = tokenizer.encode_batch(texts, pairs, max_length=settings.max_length)
+        count.truncated += sum(encoding.truncated for encoding in cut)
+        return [(_plain(encoding),) for encoding in cut]
     stride = max(
         0, min(settings.stride, (settings.max_length - 3) // 2 - 1)
     )  # of two long texts each has half a window
-    result: list[tuple[tuple[list[int], list[int]], ...]] = []
-    for record, encoding in zip(records, whole, strict=True):
-        if len(encoding) <= settings.max_length:
-            result.append((_plain(encoding),))
-        elif settings.long_text == "truncate":
-            count.truncated += 1
-            cut = tokenizer.encode(record.text, record.pair, max_length=settings.max_length)
-            result.append((_plain(cut),))
-        else:
-            count.windowed += 1
-            windows = tokenizer.encode_windows(record.text, record.pair, max_length=settings.max_length, stride=stride)
-            count.truncated += limit is not None and len(windows) > limit
-            result.append(tuple(_plain(w) for w in windows[:limit]))
-    return result
+    found = tokenizer.encode_windows_batch(texts, pairs, max_length=settings.max_length, stride=stride)
+    count.windowed += sum(len(windows) > 1 for windows in found)
+    count.truncated += sum(limit is not None and len(windows) > limit for windows in found)
+    return [tuple(_plain(window) for window in windows[:limit]) for windows in found]
 
 
 def _plain(encoding: Encoding) -> tuple[list[int], list[int]]:

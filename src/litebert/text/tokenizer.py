@@ -298,10 +298,46 @@ class AlbertTokenizer:
             DataError: A text is not a string.
             UsageError: ``max_length`` leaves no room to advance.
         """
-        windows(0, None if pair is None else 0, max_length, stride)  # refuse before the work
-        flat = [checked(part) for part in ([text] if pair is None else [text, pair])]
-        first, *rest = self._tokens(flat, offsets=True, threads=None, limit=None, allow_special=False)
-        second = rest[0] if rest else None
+        pairs = None if pair is None else [pair]
+        return self.encode_windows_batch([text], pairs, max_length=max_length, stride=stride, offsets=True)[0]
+
+    def encode_windows_batch(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        *,
+        max_length: int = 512,
+        stride: int = 128,
+        offsets: bool = False,
+        threads: int | None = None,
+    ) -> list[list[Encoding]]:
+        """Turn many texts or pairs of any length into model inputs that leave nothing out; arguments as for :meth:`encode_windows`.
+
+        Args:
+            texts: First texts.
+            pairs: Second texts, one per first text.
+            max_length: Largest number of tokens per window, specials included.
+            stride: Number of tokens that neighbouring windows share.
+            offsets: Whether to fill in character offsets.
+            threads: Number of threads; None chooses.
+
+        Returns:
+            For each text at least one encoding.
+
+        Raises:
+            DataError: A text is not a string.
+            UsageError: Numbers of texts differ, or ``max_length`` leaves no room to advance.
+        """
+        _check_batch(texts, pairs)
+        windows(0, None if pairs is None else 0, max_length, stride)  # refuse before the work
+        flat = [checked(text) for text in (texts if pairs is None else [*texts, *pairs])]
+        found = self._tokens(flat, offsets=offsets, threads=threads, limit=None, allow_special=False)
+        if pairs is None:
+            return [self._in_windows(tokens, None, max_length, stride) for tokens in found]
+        seconds = found[len(texts) :]
+        return [self._in_windows(a, b, max_length, stride) for a, b in zip(found[: len(texts)], seconds, strict=True)]
+
+    def _in_windows(self, first: Tokens, second: Tokens | None, max_length: int, stride: int) -> list[Encoding]:
         cut = windows(len(first.ids), None if second is None else len(second.ids), max_length, stride)
         return [
             self._template.build(

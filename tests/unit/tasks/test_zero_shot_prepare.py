@@ -29,7 +29,7 @@ def test_nothing_is_tokenised_when_it_is_computed(pretrained, monkeypatch, task,
     def refuse(*_given, **_how):
         raise AssertionError("tokenised too late")
 
-    for name in ("encode", "encode_batch", "encode_windows"):
+    for name in ("encode", "encode_batch", "encode_windows", "encode_windows_batch"):
         monkeypatch.setattr(AlbertTokenizer, name, refuse)
     assert compute(Passes()) == expected
     with pytest.raises(AssertionError, match="too late"):

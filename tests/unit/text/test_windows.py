@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -51,3 +52,18 @@ def test_encoded_windows_cover_the_text_with_offsets_of_the_whole():
     assert tokenizer.encode_windows("short")[0] == tokenizer.encode("short")
     with pytest.raises(UsageError):
         tokenizer.encode_windows("short", max_length=3)
+
+
+@pytest.mark.parametrize("pairs", [None, ["Émile Zola, in 1885.", "nobody " * 90, ""]])
+@pytest.mark.parametrize("offsets", [True, False])
+def test_windows_of_many_texts_are_those_of_each(pairs, offsets):
+    tokenizer = AlbertTokenizer.bundled()
+    texts = ["Who wrote it?", "It was  written by Émile Zola in 1,885, they say. " * 12, ""]
+    found = tokenizer.encode_windows_batch(texts, pairs, max_length=64, stride=16, offsets=offsets)
+    expected = [tokenizer.encode_windows(t, p, 64, 16) for t, p in zip(texts, pairs or [None] * 3, strict=True)]
+    assert [len(one) for one in found] == [len(one) for one in expected] and len(found[1]) > 1
+    for own, theirs in zip(itertools.chain(*found), itertools.chain(*expected), strict=True):
+        assert replace(own, offsets=[]) == replace(theirs, offsets=[]) and (not offsets or own == theirs)
+    assert bool(found[1][0].offsets) is offsets
+    with pytest.raises(UsageError, match="second texts"):
+        tokenizer.encode_windows_batch(texts, ["one"])
