@@ -72,10 +72,15 @@ class ChoiceTask(Task):
     @classmethod
     def read(
         cls, path: str | Path, *, columns: Columns | None, options: Mapping[str, Any],  # noqa: ARG003 - none of reading
-        labels_required: bool, warnings: list[str],  # noqa: ARG003 - nothing is left out
+        labels_required: bool, warnings: list[str],
     ) -> list[Record]:  # fmt: skip
-        """Read questions with options."""
-        return read_choices(path, columns=columns, labels_required=labels_required)
+        """Read questions with options; where two of them are the same text, that is told."""
+        records = read_choices(path, columns=columns, labels_required=labels_required)
+        same = [record for record in records if len(set(record.extra["options"])) < len(record.extra["options"])]
+        if same:
+            what = "question offers" if len(same) == 1 else "questions offer"
+            warnings.append(f"{len(same)} {what} the same option twice (the first in line {same[0].line})")
+        return records
 
     @classmethod
     def stream(

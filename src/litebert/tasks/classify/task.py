@@ -26,6 +26,7 @@ from litebert.tasks.classify import scoring
 from litebert.tasks.classify.calibration import Gold, cross_fitted
 from litebert.tasks.classify.decisions import OPTIONS as DECISION_OPTIONS
 from litebert.tasks.classify.decisions import Decision
+from litebert.tasks.classify.odd_labels import odd_labels
 from litebert.tasks.examples import Batch, Example, TextSettings, WindowCount, encode_records
 from litebert.tasks.reading.records import Columns, Record, label_names, read_records
 from litebert.text import AlbertTokenizer
@@ -95,12 +96,14 @@ class ClassifyTask(Task):
         cls, path: str | Path, *, columns: Columns | None, options: Mapping[str, Any], labels_required: bool,
         warnings: list[str],
     ) -> list[Record]:  # fmt: skip
-        """Read records; ``options`` may hold ``kind``."""
+        """Read records; ``options`` may hold ``kind``. Labels that cannot be meant as they stand are told."""
         kind = options.get("kind", "single")
-        return read_records(
+        records = read_records(
             path, columns=columns, multi_label=kind == "multi", regression=kind == "regression",
             labels_required=labels_required, warnings=warnings,
         )  # fmt: skip
+        warnings += odd_labels(records) if labels_required and kind != "regression" else []
+        return records
 
     @classmethod
     def from_records(cls, records: Sequence[Record], options: Mapping[str, Any]) -> Self:
