@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -29,7 +28,7 @@ from litebert.serve.gate import Gate
 from litebert.serve.guard import Guard
 from litebert.serve.keys import VARIABLE, Keys
 from litebert.serve.knowledge import open_knowledge
-from litebert.serve.memory import EVERY, give_back
+from litebert.serve.memory import AT_LEAST, EVERY, collected_rarely, give_back
 from litebert.serve.metrics import Metrics
 from litebert.serve.models import Models, ServedModel, load_model
 from litebert.serve.protocol import TURNED_AWAY
@@ -105,17 +104,16 @@ def make_app(settings: ServeSettings, models: Models | None = None) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     engine: Engine = app.state.engine
-    gc.collect()
-    gc.freeze()  # what is here now stays: looking through it again and again would hold up everybody
     engine.worker.start()
     loop = asyncio.get_running_loop()
     if isinstance(loop, ServingLoop):
         loop.while_crowded(engine.worker.crowded)
-    tasks = [asyncio.ensure_future(_watch(app)), asyncio.ensure_future(_tidy())]
+    tasks = [asyncio.ensure_future(_watch(app)), asyncio.ensure_future(_tidy(engine))]
     with suppress(ValueError):  # only the main thread is told of signals
         _heed_signals(app)
     try:
-        yield {TURNED_AWAY: app.state.gate.turned_away}
+        with collected_rarely():
+            yield {TURNED_AWAY: app.state.gate.turned_away}
     finally:
         for task in tasks:
             task.cancel()
@@ -198,10 +196,13 @@ async def _watch(app: FastAPI) -> None:
             return
 
 
-async def _tidy() -> None:
+async def _tidy(engine: Engine) -> None:
+    put_off = 0
     while True:
         await asyncio.sleep(EVERY)
-        await asyncio.get_running_loop().run_in_executor(None, give_back)
+        put_off = put_off + 1 if engine.worker.crowded() else 0
+        collect = put_off % AT_LEAST == 0
+        await asyncio.get_running_loop().run_in_executor(None, partial(give_back, collect=collect))
 
 
 # --- Errors ---------------------------------------------------------------------------------------------------------------

@@ -59,8 +59,8 @@ class Guard:
         visit.look()
         if self.settings.log_inputs:
             visit.body = body.decode("utf-8", "replace")
-        visit.scope.setdefault("state", {})["asked"] = visit.asked
-        visit.scope["state"]["visit"] = visit
+        state = visit.scope.setdefault("state", {})
+        state |= {"asked": visit.asked, "visit": visit}
         given = False
 
         async def replay() -> Message:
@@ -76,6 +76,7 @@ class Guard:
             await self.app(visit.scope, replay, visit.send)
         finally:
             listening.cancel()
+            del state["asked"], state["visit"]  # or scope, state and visit are a circle, which waits for the collector
 
     async def _body(self, visit: Visit, receive: Receive) -> bytes:
         packed = visit.headers.get("content-encoding", "identity").strip().lower()

@@ -1,5 +1,9 @@
 """Memory of a process that serves for months: what is not needed any more goes back to the system.
 
+Requests leave no circles of objects behind, so the collector has nothing to do while they are served; but it counts objects, and a
+few hundred requests that wait are enough for it to go through all of theirs several times a second, while nobody is answered. So it is
+sent when nothing waits.
+
 Two habits of the GNU C library are in the way. It has eight arenas for each core, each keeps what it once had, and one that a thread
 comes to after hours is 64 MB more. And it gives memory back from the end of an arena only: a kernel that is made and kept while large
 tensors are about to be freed stands behind the room they leave. Other C libraries have neither, and are left alone.
@@ -15,6 +19,13 @@ from contextlib import contextmanager, suppress
 
 EVERY = 60.0
 """Seconds after which memory is given back again."""
+
+AT_LEAST = 10
+"""Such times after which the collector is sent though there is too much to do."""
+
+_RARELY = (100_000, 20, 100)
+"""More objects than before after which the youngest are looked through, such times after which the older are, and such times after
+which all are. Requests that wait are fewer: some hundreds of them, of 250 objects each."""
 
 _ARENA_MAX = -8
 """Number of this setting in malloc.h."""
@@ -44,7 +55,25 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def give_back() -> None:
-    """Give the system all pages that hold nothing; takes a few milliseconds, without the interpreter's lock."""
+@contextmanager
+def collected_rarely() -> Iterator[None]:
+    """Leave what is here now to itself, and look through what comes seldom; as it was in the end."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(*_RARELY)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+def give_back(*, collect: bool) -> None:
+    """Give the system all pages that hold nothing; takes a few milliseconds, without the interpreter's lock.
+
+    Args:
+        collect: What nobody can reach first, which holds everybody up: a few milliseconds, too, where few wait.
+    """
+    if collect:
+        gc.collect()
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -38,7 +38,7 @@ RESTARTS, WITHIN = 3, 60.0
 SLOWEST = 20.0
 """Times a batch's estimate after which its thread counts as hanging."""
 
-SURE = 1.06
+SURE = 1.15
 """Times the expected wait that 99 of 100 requests wait at most: batches take longer or shorter than their tokens tell."""
 
 LEAST_BATCH = 256
@@ -207,16 +207,19 @@ class Worker:
     def refused(self, tokens: int) -> OverloadError | None:
         """Return why ``promise`` would refuse a request of so many tokens; None if it would not."""
         with self._changed:
-            return self._overload(tokens)
+            wait = self.expected_wait(tokens)
+            return self._overload(wait) if self._too_long(wait) else None
 
     def _admit(self, tokens: int) -> None:
-        overload = self._overload(tokens)
-        if overload is not None:
-            raise overload
-
-    def _overload(self, tokens: int) -> OverloadError | None:
         wait = self.expected_wait(tokens)
-        return OverloadError(max(wait - self.most_wait, 0.0)) if wait * SURE > self.most_wait else None
+        if self._too_long(wait):
+            raise self._overload(wait)
+
+    def _too_long(self, wait: float) -> bool:
+        return wait * SURE > self.most_wait
+
+    def _overload(self, wait: float) -> OverloadError:
+        return OverloadError(max(wait - self.most_wait, 0.0))
 
     def expected_wait(self, tokens: int) -> float:
         """Return the seconds until a request of so many tokens is expected to be begun; 0 where nothing else is to be done."""
