@@ -285,8 +285,8 @@ def _build(path: str, out: Path, model: ServedModel) -> None:
 
     embedder, offsets = embedder_of(model), token_offsets(model.tokenizer)
     built = build_index([path], str(out), embedder, offsets, model=model.reference, questions=True)
-    for warning in built.warnings:
-        logger.warning("%s: %s", path, warning)
+    for warning in built.warnings:  # those of reading name the file themselves
+        logger.warning("%s", warning if warning.startswith(f"{path}: ") else f"{path}: {warning}")
 
 
 @contextmanager
