@@ -9,7 +9,7 @@ pytest.importorskip("fastapi")
 
 from litebert.processors import usable_processors
 from litebert.serve import event_loop
-from litebert.serve.event_loop import AT_A_TIME, PAUSE, ServingLoop
+from litebert.serve.event_loop import AT_A_TIME, LONGEST, PAUSE, ServingLoop
 from litebert.serve.server import shared_out, uvicorn_config
 from litebert.serve.settings import ServeSettings
 
@@ -29,21 +29,28 @@ def pauses(monkeypatch):
 
 
 def test_it_pauses_while_it_is_crowded_and_has_nothing_at_hand(loop, pauses):
-    crowded = [True]
-    loop.while_crowded(lambda: crowded[0])
+    waiting = [0.1]
+    loop.while_crowded(lambda: waiting[0])
     loop._looks.select(0)
     assert pauses == [], "work at hand is not held up"
     loop._looks.select(0.001)
     loop._looks.select(PAUSE)
     assert pauses == [0.001, PAUSE], "no timer is late"
-    crowded[0] = False
+    waiting[0] = 0.0
     loop._looks.select(0.001)
     assert len(pauses) == 2
 
 
+@pytest.mark.parametrize(("waiting", "pause"), [(0.05, PAUSE), (1.5, 0.015), (60.0, LONGEST)])
+def test_who_waits_longer_is_looked_at_later(loop, pauses, waiting, pause):
+    loop.while_crowded(lambda: waiting)
+    loop._looks.select(0.05)
+    assert pauses == [pytest.approx(pause)]
+
+
 def test_what_is_to_be_sent_is_sent_before_it_looks_and_is_no_work_at_hand(loop, pauses):
     done = []
-    loop.while_crowded(lambda: True)
+    loop.while_crowded(lambda: 0.1)
     loop.before_looking(lambda: done.append("sent"))
     loop._looks.select(0.001)
     assert (done, pauses) == (["sent"], [0.001])
@@ -56,7 +63,7 @@ def test_what_is_to_be_sent_is_sent_before_it_looks_and_is_no_work_at_hand(loop,
 
 def test_what_comes_in_a_pause_is_handled_after_it(loop, pauses):
     """A call from another thread is a byte in a socket, and is seen although the loop did not look meanwhile."""
-    loop.while_crowded(lambda: len(pauses) < 3)
+    loop.while_crowded(lambda: 0.1 if len(pauses) < 3 else 0.0)
     done = loop.create_future()
 
     def come(_seconds):

@@ -9,7 +9,7 @@ import pytest
 from litebert.errors import DataError
 from litebert.serve import worker as module
 from litebert.serve.waiting import Lane, OverloadError, Request, WaitingLine
-from litebert.serve.worker import TooLateError, Worker, WorkerLostError
+from litebert.serve.worker import LEAST_BATCH, TooLateError, Worker, WorkerLostError
 from litebert.tasks.parts import look_up
 
 
@@ -261,7 +261,7 @@ def test_its_rate_is_what_it_measured(made):
         clock.now += 0.05
         return list(inputs)
 
-    for _ in range(40):
+    for _ in range(200):
         _, done = asked(worker, slow, ["a"], [500])
         assert done.wait(60)
     assert worker.rate == pytest.approx(10_000, rel=0.01)
@@ -506,3 +506,35 @@ def test_what_is_computed_between_two_parts_is_lost_with_its_thread(made):
     held.release.release()
     after, three = asked(worker, upper, ["c"])
     assert three.wait(60) and after.answers == ["C"] and long.parts == 1
+
+
+def test_what_waits_is_told_in_seconds_where_it_is_a_full_batch(made):
+    worker = made(start=False, rate=1000.0, budget=100)
+    asked(worker, upper, ["a"], [99])
+    assert worker.backlog() == 0.0
+    asked(worker, upper, ["b"], [101])
+    assert worker.backlog() == pytest.approx(0.2)
+
+
+def test_a_batch_is_larger_where_everybody_waits_longer(made):
+    worker = made(start=False, rate=1000.0, budget=10_000, batch_seconds=0.2, hands=2)
+    assert worker.line.budget == LEAST_BATCH
+    worker = made(start=False, rate=10_000.0, budget=10_000, batch_seconds=0.2, hands=2)
+    for waiting, budget in ((0, 1000), (4000, 1000), (12_000, 1500), (200_000, 2500)):
+        if waiting > worker.line.tokens:
+            asked(worker, upper, ["a"], [waiting - worker.line.tokens])
+        worker._set_budget()
+        assert worker.line.budget == pytest.approx(budget), (
+            "a quarter of what waits, half a second at most, for two hands"
+        )
+
+
+def test_a_full_batch_is_not_taken_for_a_long_text_when_the_budget_shrinks(made):
+    """The wait for what is behind a long text is twice as long, since only every second batch is theirs."""
+    worker, held = made(rate=1500.0, budget=300), Held()
+    asked(worker, held, ["a", "b"], [140, 150])
+    assert held.begins()
+    worker.line.budget = 256
+    asked(worker, upper, ["c"], [100])
+    assert worker.expected_wait(1) == pytest.approx((256 + 100) / worker.rate)
+    held.release.release()

@@ -107,7 +107,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     engine.worker.start()
     loop = asyncio.get_running_loop()
     if isinstance(loop, ServingLoop):
-        loop.while_crowded(engine.worker.crowded)
+        loop.while_crowded(engine.worker.backlog)
     tasks = [asyncio.ensure_future(_watch(app)), asyncio.ensure_future(_tidy(engine))]
     with suppress(ValueError):  # only the main thread is told of signals
         _heed_signals(app)

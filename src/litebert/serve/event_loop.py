@@ -18,8 +18,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-PAUSE = 0.01
-"""Seconds between looks, while there is too much to do."""
+PAUSE, LONGEST = 0.01, 0.02
+"""Seconds between looks, while there is too much to do, at least and at most."""
+
+OF_THE_WAIT = 0.01
+"""Between these, the part of a request's wait that it may wait to be looked at, or to be refused."""
 
 AT_A_TIME = 2
 """Connections that are taken each time the loop looks."""
@@ -28,7 +31,7 @@ AT_A_TIME = 2
 class _Selector(selectors.DefaultSelector):
     """Does what is due before it looks, and waits a little if it is told to."""
 
-    crowded: Callable[[], bool] | None = None
+    waiting: Callable[[], float] | None = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,8 +46,9 @@ class _Selector(selectors.DefaultSelector):
                 one()
             if self.has_work():  # what could not be sent has been told to somebody
                 timeout = 0
-        if self.crowded is not None and (timeout is None or timeout > 0) and self.crowded():
-            pause = PAUSE if timeout is None else min(PAUSE, timeout)
+        if self.waiting is not None and (timeout is None or timeout > 0) and (waiting := self.waiting()):
+            pause = min(max(PAUSE, OF_THE_WAIT * waiting), LONGEST)
+            pause = pause if timeout is None else min(pause, timeout)
             time.sleep(pause)
             timeout = None if timeout is None else timeout - pause
         return super().select(timeout)
@@ -66,13 +70,13 @@ class ServingLoop(asyncio.SelectorEventLoop):
         """
         self._looks.due.append(callback)
 
-    def while_crowded(self, crowded: Callable[[], bool]) -> None:
-        """Look less often from now on, while that is so.
+    def while_crowded(self, waiting: Callable[[], float]) -> None:
+        """Look less often from now on, while there is too much to do.
 
         Args:
-            crowded: Asked before each look; must take no time.
+            waiting: Returns the seconds of work that waits, 0 if it is not too much; asked before each look, so it must take no time.
         """
-        self._looks.crowded = crowded
+        self._looks.waiting = waiting
 
     async def create_server(self, *args: Any, backlog: int = 100, **options: Any) -> asyncio.Server:
         """Create a server as asyncio does, but take few connections at a time; ``backlog`` wait in the system's queue, as ever."""

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import math
+
 from litebert.serve.waiting import Batch
+
+MEMORY = 1.0
+"""Seconds of computing after which a measurement counts for a third."""
 
 
 class Rate:
     """How many tokens a second are computed, by all hands together.
 
     Of each batch its tokens count, and the time since the one before it ended: batches that are computed at once share their time.
+    What was measured fades with the time that has been measured since: single batches differ by a third, and what is promised to
+    somebody who waits for two seconds is the mean of as many.
 
     Args:
         rate: Until batches have been measured.
         seconds: How long it counts as measured.
+        memory: Seconds of computing after which it counts for a third.
     """
 
-    def __init__(self, rate: float, seconds: float) -> None:
+    def __init__(self, rate: float, seconds: float, memory: float = MEMORY) -> None:
         self._tokens, self._seconds, self._mark, self._sound = rate * seconds, seconds, 0.0, True
+        self._memory = memory
 
     @property
     def value(self) -> float:
@@ -36,6 +45,8 @@ class Rate:
     def end(self, batch: Batch, now: float) -> None:
         """Note that a batch has been computed."""
         if self._sound:
-            self._tokens = 0.8 * self._tokens + 0.2 * batch.tokens
-            self._seconds = 0.8 * self._seconds + 0.2 * max(now - self._mark, 1e-6)
+            seconds = max(now - self._mark, 1e-6)
+            kept = math.exp(-seconds / self._memory)
+            self._tokens = kept * self._tokens + batch.tokens
+            self._seconds = kept * self._seconds + seconds
         self._mark = now

@@ -38,7 +38,7 @@ class ServeSettings(Settings):
     max_batch_tokens: int = Field(default=4096, ge=1)
     """Tokens computed in one batch; a longer text is computed alone."""
     max_batch_ms: float = Field(default=200.0, gt=0)
-    """Milliseconds that a batch should take at most: a request that comes meanwhile waits for its end."""
+    """Milliseconds that a batch should take at most, or a quarter of what waits: a request that comes meanwhile waits for its end."""
     max_client_batch_size: int = Field(default=2048, ge=1)
     """Texts in one request."""
     max_request_tokens: int = Field(default=300_000, ge=1)

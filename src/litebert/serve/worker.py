@@ -41,6 +41,9 @@ SLOWEST = 20.0
 SURE = 1.15
 """Times the expected wait that 99 of 100 requests wait at most: batches take longer or shorter than their tokens tell."""
 
+OF_THE_WAIT, LONGEST = 0.25, 2.5
+"""Part of the work that waits that a batch may be, where that is more than a batch otherwise has; and times that it may be at most."""
+
 LEAST_BATCH = 256
 """Tokens that a batch may always have."""
 
@@ -229,8 +232,8 @@ class Worker:
         return turns * (self.line.ahead_of(tokens) + self.coming + at_it) / self.rate
 
     def _is_long(self, batch: Batch) -> bool:
-        """Whether it is computed in parts, with a batch of the others between two of them."""
-        return batch.lane.typical and batch.tokens > self.line.budget
+        """Whether it is one text that is computed in parts, with a batch of the others between two of them."""
+        return batch.lane.typical and len(batch.items) == 1 and batch.tokens > self.line.budget
 
     def alive(self) -> bool:
         """Whether every thread computes or waits, and no batch is older than it may be."""
@@ -249,6 +252,10 @@ class Worker:
     def crowded(self) -> bool:
         """Whether a full batch waits; asked without a lock."""
         return self.line.tokens >= self.line.budget
+
+    def backlog(self) -> float:
+        """Return the seconds of work that waits, 0 where it is no full batch; asked without a lock."""
+        return self.line.tokens / self.rate if self.crowded() else 0.0
 
     def idle(self) -> bool:
         """Whether nothing waits and nothing is computed."""
@@ -428,8 +435,12 @@ class Worker:
                     request.answer(index, outcome)
 
     def _set_budget(self) -> None:
-        """Let a batch have as many tokens as are computed in the time it may take, when all hands compute."""
-        tokens = self.rate * self._batch_seconds / len(self._hands)
+        """Let a batch have as many tokens as are computed in the time it may take, when all hands compute.
+
+        That is a part of what everybody waits for, if that is longer: larger batches get more done.
+        """
+        longer = min(OF_THE_WAIT * self.line.tokens / self.rate, LONGEST * self._batch_seconds)
+        tokens = self.rate * max(self._batch_seconds, longer) / len(self._hands)
         self.line.budget = round(min(max(tokens, LEAST_BATCH), self._most_tokens))
 
     def _outcomes(self, batch: Batch) -> Sequence[Any]:
