@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -28,7 +29,7 @@ from litebert.serve.gate import Gate
 from litebert.serve.guard import Guard
 from litebert.serve.keys import VARIABLE, Keys
 from litebert.serve.knowledge import open_knowledge
-from litebert.serve.memory import AT_LEAST, EVERY, collected_rarely, give_back
+from litebert.serve.memory import AT_LEAST, EVERY, give_back
 from litebert.serve.metrics import Metrics
 from litebert.serve.models import Models, ServedModel, load_model
 from litebert.serve.protocol import TURNED_AWAY
@@ -104,6 +105,7 @@ def make_app(settings: ServeSettings, models: Models | None = None) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     engine: Engine = app.state.engine
+    gc.freeze()  # what is here now stays: looking through it again and again would hold up everybody
     engine.worker.start()
     loop = asyncio.get_running_loop()
     if isinstance(loop, ServingLoop):
@@ -112,8 +114,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     with suppress(ValueError):  # only the main thread is told of signals
         _heed_signals(app)
     try:
-        with collected_rarely():
-            yield {TURNED_AWAY: app.state.gate.turned_away}
+        yield {TURNED_AWAY: app.state.gate.turned_away}
     finally:
         for task in tasks:
             task.cancel()

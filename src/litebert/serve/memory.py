@@ -55,16 +55,10 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-@contextmanager
-def collected_rarely() -> Iterator[None]:
-    """Leave what is here now to itself, and look through what comes seldom; as it was in the end."""
-    before = gc.get_threshold()
+def collect_rarely() -> None:
+    """Leave what is here now to itself, and look through what comes seldom: for a process that does nothing but serve."""
     gc.freeze()
     gc.set_threshold(*_RARELY)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 def give_back(*, collect: bool) -> None:

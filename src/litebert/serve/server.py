@@ -29,7 +29,7 @@ from litebert.serve.event_loop import ServingLoop
 from litebert.serve.keys import VARIABLE, Keys, check_open
 from litebert.serve.knowledge import SHARED
 from litebert.serve.logs import Lines, attach
-from litebert.serve.memory import share_arenas, uncollected
+from litebert.serve.memory import collect_rarely, share_arenas, uncollected
 from litebert.serve.protocol import PatientProtocol
 from litebert.serve.settings import ServeSettings
 from litebert.serve.worker import RESTARTS, WITHIN
@@ -65,6 +65,7 @@ def run(settings: ServeSettings, tell: Callable[[str], None]) -> None:
         if settings.workers == 1:
             with uncollected():
                 app = make_app(settings)
+            collect_rarely()
             tell(address)
             with _signals_end_it():
                 uvicorn.Server(uvicorn_config(settings, app)).run(sockets=[sock])
@@ -89,6 +90,7 @@ def application() -> FastAPI:
     except LitebertError as error:
         logger.error("%s%s", error.message, f" ({error.hint})" if error.hint else "")
         sys.exit(STARTUP_FAILURE)  # the other processes would fail in the same way
+    collect_rarely()
     parent = multiprocessing.parent_process()
     app.state.parent = None if parent is None else parent.pid
     return app
