@@ -89,7 +89,7 @@ def differences(before: Counts, after: Counts, clients: Counts, left: Mapping[st
         before: The server's, before.
         after: And after.
         clients: By route and status that they got.
-        left: By route, clients that left. Who has sent a whole request may be noted as answered; others never are.
+        left: By route, clients that left. Who has sent a whole request may be noted as answered, others as refused: that needs no body.
     """
     server = {key: after[key] - before.get(key, 0) for key in after if key[0] not in UNCOUNTED}
     here = dict(clients)
@@ -97,6 +97,9 @@ def differences(before: Counts, after: Counts, clients: Counts, left: Mapping[st
         if route == LEAVERS_ROUTE:
             noted = [key for key in server if key[0] == route]
             server[route, 499] = sum(server.pop(key) for key in noted)
+        elif refused := max(server.get((route, 429), 0) - here.get((route, 429), 0), 0):
+            server[route, 429] -= refused
+            server[route, 499] = server.get((route, 499), 0) + refused
         here[route, 499] = here.get((route, 499), 0) + number
     keys = sorted({*server, *here})
     return {

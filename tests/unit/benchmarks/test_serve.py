@@ -439,6 +439,9 @@ def test_counters_are_held_against_the_clients(program):
         "/embed 200": [4, 5],
         "other 499": [1, 2],
     }
+    refused = {("other", 499): 1, ("other", 429): 2}  # one of them heard it
+    assert soak.differences({}, refused, {("other", 429): 1}, {"other": 2}) == {}
+    assert soak.differences({}, refused, {("other", 429): 1}, {"other": 3}) == {"other 499": [2, 3]}
 
 
 def test_traffic_is_counted_as_it_ends(program):
