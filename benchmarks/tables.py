@@ -285,11 +285,7 @@ def serve_load(name: str = "serve_load") -> list[str]:
     data = read(name)
     tokens = data["tokens"]
     processes = "" if data.get("workers", 1) == 1 else f", {data['workers']} processes"
-    rounds = (
-        f"{data['rounds']} times {data['seconds']:g} s each in turn"
-        if "rounds" in data
-        else f"{data['seconds']:g} s each"
-    )
+    rounds = f"{data['rounds']} times {data['seconds']:g} s each in turn"
     lines = [
         f"\n## The server under load{processes}\n",
         f"`{data['command']}`, {data['model']} ({data['precision']}), sentences, pairs and passages of {tokens['mean']:.0f} tokens on average, "

@@ -56,8 +56,7 @@ def uncollected() -> Iterator[None]:
 
 
 def collect_rarely() -> None:
-    """Leave what is here now to itself, and look through what comes seldom: for a process that does nothing but serve."""
-    gc.freeze()
+    """Look through what comes seldom: for a process that does nothing but serve."""
     gc.set_threshold(*_RARELY)
 
 

@@ -39,9 +39,7 @@ class Rush:
         Raises:
             OverloadError: It would wait too long.
         """
-        route = self._route(scope["path"]) if scope["method"] == "POST" else None
-        if route is not None:
-            scope["route"] = route
+        if self._waits(scope):
             self._engine.admit(length, asked)
 
     def crowded(self) -> bool:
@@ -50,15 +48,18 @@ class Rush:
 
     def refused(self, scope: Any, length: int) -> OverloadError | None:
         """Return why a request would be refused now; None if it would not be. Arguments as in ``enter``, and nothing is kept free."""
-        route = self._route(scope["path"]) if scope["method"] == "POST" else None
-        if route is None:
-            return None
-        scope["route"] = route
-        return self._engine.refused(length)
+        return self._engine.refused(length) if self._waits(scope) else None
 
     def leave(self, asked: Asked) -> None:
         """Forget a request that has ended."""
         self._engine.leave(asked)
+
+    def _waits(self, scope: Any) -> bool:
+        """Return whether a request will wait in line; its route is noted then."""
+        route = self._route(scope["path"]) if scope["method"] == "POST" else None
+        if route is not None:
+            scope["route"] = route
+        return route is not None
 
     def _route(self, path: str) -> Route | None:
         found = self._plain.get(path)

@@ -254,12 +254,8 @@ class AlbertTokenizer:
         _check_batch(texts, pairs)
         check_lengths(max_length, truncation, has_pair=pairs is not None)
         budget = None if max_length is None or truncation == "none" else max_length - special_count(pairs is not None)
-        flat = [checked(text) for text in (texts if pairs is None else [*texts, *pairs])]
-        found = self._tokens(flat, offsets=offsets, threads=threads, limit=budget, allow_special=allow_special)
-        if pairs is None:
-            return [self._fit(tokens, None, budget, truncation) for tokens in found]
-        seconds = found[len(texts) :]
-        return [self._fit(a, b, budget, truncation) for a, b in zip(found[: len(texts)], seconds, strict=True)]
+        found = self._of_each(texts, pairs, offsets=offsets, threads=threads, limit=budget, allow_special=allow_special)
+        return [self._fit(first, second, budget, truncation) for first, second in found]
 
     def ids_batch(self, texts: Sequence[str], threads: int = 1) -> list[list[int]]:
         """Return the ids of many texts without special tokens: what :meth:`encode` puts between them, and nothing else.
@@ -330,12 +326,8 @@ class AlbertTokenizer:
         """
         _check_batch(texts, pairs)
         windows(0, None if pairs is None else 0, max_length, stride)  # refuse before the work
-        flat = [checked(text) for text in (texts if pairs is None else [*texts, *pairs])]
-        found = self._tokens(flat, offsets=offsets, threads=threads, limit=None, allow_special=False)
-        if pairs is None:
-            return [self._in_windows(tokens, None, max_length, stride) for tokens in found]
-        seconds = found[len(texts) :]
-        return [self._in_windows(a, b, max_length, stride) for a, b in zip(found[: len(texts)], seconds, strict=True)]
+        found = self._of_each(texts, pairs, offsets=offsets, threads=threads, limit=None, allow_special=False)
+        return [self._in_windows(first, second, max_length, stride) for first, second in found]
 
     def _in_windows(self, first: Tokens, second: Tokens | None, max_length: int, stride: int) -> list[Encoding]:
         cut = windows(len(first.ids), None if second is None else len(second.ids), max_length, stride)
@@ -367,6 +359,16 @@ class AlbertTokenizer:
         keep_a, keep_b = kept_lengths(len(first.ids), more, budget, truncation)
         kept = None if second is None else second.part(slice(keep_b))
         return self._template.build(first.part(slice(keep_a)), kept, truncated=True)
+
+    def _of_each(
+        self, texts: Sequence[str], pairs: Sequence[str] | None, *, offsets: bool, threads: int | None, limit: int | None,
+        allow_special: bool,
+    ) -> list[tuple[Tokens, Tokens | None]]:  # fmt: skip
+        """Return the tokens of each text and of what it is paired with; other arguments as for ``_tokens``."""
+        flat = [checked(text) for text in (texts if pairs is None else [*texts, *pairs])]
+        found = self._tokens(flat, offsets=offsets, threads=threads, limit=limit, allow_special=allow_special)
+        seconds = [None] * len(texts) if pairs is None else found[len(texts) :]
+        return list(zip(found[: len(texts)], seconds, strict=True))
 
     def _tokens(
         self, texts: list[str], *, offsets: bool, threads: int | None, limit: int | None, allow_special: bool
