@@ -218,8 +218,8 @@ def test_it_refuses_what_would_wait_too_long(made):
 def test_what_would_only_just_begin_in_time_is_refused(made):
     """Waits are estimates; one that ends at the bound would be broken for half of the requests."""
     worker = made(start=False, most_wait=0.5, rate=100.0)
-    asked(worker, upper, ["a"], [42])
-    assert worker.promise(2) == 2, "0.42 seconds"
+    asked(worker, upper, ["a"], [40])
+    assert worker.promise(2) == 2, "0.4 seconds"
     with pytest.raises(OverloadError) as caught:
         worker.promise(1)
     assert worker.expected_wait(1) < 0.5 and caught.value.retry_after == 0.0

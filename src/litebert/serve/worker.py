@@ -38,7 +38,7 @@ RESTARTS, WITHIN = 3, 60.0
 SLOWEST = 20.0
 """Times a batch's estimate after which its thread counts as hanging."""
 
-SURE = 1.15
+SURE = 1.2
 """Times the expected wait that 99 of 100 requests wait at most: batches take longer or shorter than their tokens tell."""
 
 OF_THE_WAIT, LONGEST = 0.25, 2.5
