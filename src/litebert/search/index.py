@@ -1,7 +1,8 @@
-"""An index that answers: by meaning (cosine of vectors), by words (BM25), or by both, fused by reciprocal rank.
+"""An index that answers: by meaning (cosine of vectors), by words (BM25), or by both, whose scores are added.
 
-Reciprocal rank fusion: Cormack, Clarke & Büttcher 2009, "Reciprocal rank fusion outperforms Condorcet and individual rank learning
-methods", with their constant 60.
+A sum of scores on one scale finds better than the sum of 1 / (60 + rank): Bruch, Gai & Ingber 2023, "An Analysis of Fusion Functions
+for Hybrid Retrieval" (docs/log.md has our figures). Ranks alone do not tell that the first by meaning is hardly nearer than the
+hundredth, which is how a model looks that does not know the field.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 
 CANDIDATES = 100
 """How deep each ranking is looked at before they are fused, reranked or grouped."""
+_SAME = 1e-6
+"""Difference of scores that is none."""
 DEEPER = 4
 """Times that, again and again, while the best chunks are of fewer documents than asked for."""
-_RANK_CONSTANT = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +215,7 @@ class Index:
             rankings["dense"] = self.store.by_vector(vector, depth, condition, exact=exact)
         if mode != "dense":
             rankings["bm25"] = self.store.by_words(text, depth, condition)
-        return fuse(rankings, {"dense": 2 * dense_weight, "bm25": 2 * (1 - dense_weight)})
+        return fuse(rankings, dense_weight)
 
     def answer(self, question: str, *, filter: str | None = None) -> Reply:
         """Answer a question from an index of questions and answers, or say that the answer is not known.
@@ -253,20 +255,38 @@ class Index:
         )
 
 
-def fuse(rankings: Mapping[str, Sequence[Found]], weights: Mapping[str, float]) -> list[Hit]:
-    """Return the hits of one ranking as they are, those of several by the sum of their weight / (60 + rank)."""
+def fuse(rankings: Mapping[str, Sequence[Found]], dense_weight: float) -> list[Hit]:
+    """Return the hits of one ranking with their scores; those of both by the weighted sum of theirs on one scale.
+
+    Args:
+        rankings: By ``dense``, ``bm25`` or both, each best first.
+        dense_weight: Of ``dense``, 0 to 1; ``bm25`` has the rest.
+
+    Returns:
+        Best first. With both, the score is 0 to 1, and who is not in a ranking has nothing from it.
+    """
+    weights = {"dense": dense_weight, "bm25": 1 - dense_weight} if len(rankings) > 1 else {}
     chunks: dict[tuple[str, int], Chunk] = {}
     scores: dict[tuple[str, int], dict[str, float]] = {}
     fused: dict[tuple[str, int], float] = {}
     for name, ranking in rankings.items():
-        for rank, found in enumerate(ranking, start=1):
+        shares = _on_one_scale(name, ranking) if weights else [found.score for found in ranking]
+        for found, share in zip(ranking, shares, strict=True):
             key = (found.chunk.document, found.chunk.ordinal)
             chunks[key] = found.chunk
             scores.setdefault(key, {})[name] = found.score
-            gain = found.score if len(rankings) == 1 else weights[name] / (_RANK_CONSTANT + rank)
-            fused[key] = fused.get(key, 0.0) + gain
+            fused[key] = fused.get(key, 0.0) + weights.get(name, 1.0) * share
     order = sorted(fused, key=lambda key: (-fused[key], key))
     return [_hit(chunks[key], fused[key], scores[key]) for key in order]
+
+
+def _on_one_scale(name: str, ranking: Sequence[Found]) -> list[float]:
+    """Return scores as shares: by words of the best, by meaning of the way from the last to 1: all cosines of some models are high."""
+    if not ranking:
+        return []
+    best, last = ranking[0].score, ranking[-1].score
+    least, most = (last, 1.0) if name == "dense" else (0.0, best)
+    return [(found.score - least) / max(most - least, _SAME) for found in ranking]
 
 
 def _hit(chunk: Chunk, score: float, scores: Mapping[str, float]) -> Hit:

@@ -1,6 +1,7 @@
 """Answers: order, offsets, fusion, reranking."""
 
 import json
+import math
 import subprocess
 import sys
 
@@ -40,14 +41,35 @@ def test_several_queries_and_an_empty_one(index):
     assert (first[0].id, empty, third[0].id) == ("bread", [], "katze")
 
 
-def test_fusion_adds_reciprocal_ranks():
-    chunks = [Chunk(name, 0, name, 0, 1, "s") for name in "abc"]
-    dense = [Found(0.9, chunks[0]), Found(0.8, chunks[1])]
+def test_fusion_adds_scores_on_one_scale():
+    """By words: as a share of the best. By meaning: how far from the last to 1. Who is in one only has nothing from the other."""
+    chunks = [Chunk(name, 0, name, 0, 1, "s") for name in "abcd"]
+    dense = [Found(0.9, chunks[0]), Found(0.8, chunks[1]), Found(0.6, chunks[3])]
     words = [Found(7.0, chunks[1]), Found(5.0, chunks[2])]
-    fused = fuse({"dense": dense, "bm25": words}, {"dense": 1.0, "bm25": 1.0})
-    assert [hit.id for hit in fused] == ["b", "a", "c"]
-    assert fused[0].score == pytest.approx(1 / 62 + 1 / 61)
+    fused = fuse({"dense": dense, "bm25": words}, 0.4)
+    assert [hit.id for hit in fused] == ["b", "c", "a", "d"]
+    assert [hit.score for hit in fused] == pytest.approx([0.4 * 0.5 + 0.6, 0.6 * 5 / 7, 0.4 * 0.75, 0.0])
     assert fused[0].scores == {"dense": 0.8, "bm25": 7.0}
+
+
+def test_fusion_does_not_care_how_high_the_cosines_of_a_model_are():
+    """Some models give any two texts a cosine of 0.8."""
+    chunks = [Chunk(f"{number:02}", 0, "", 0, 1, "s") for number in range(30)]
+    cosines = [math.cos(0.04 * number) for number in range(30)]
+    words = [Found(20.0 / (1 + (7 * number) % 30), chunks[(7 * number) % 30]) for number in range(30)]
+    words.sort(key=lambda found: -found.score)
+    plain, high = ([Found(low + (1 - low) * c, k) for c, k in zip(cosines, chunks, strict=True)] for low in (0.0, 0.8))
+    orders = [[(h.id, round(h.score, 9)) for h in fuse({"dense": d, "bm25": words}, 0.5)] for d in (plain, high)]
+    assert orders[0] == orders[1]
+
+
+@pytest.mark.parametrize(("dense", "words"), [([1.0, 1.0], [0.5]), ([0.3], []), ([], [4.0]), ([1.0000001], [4.0])])
+def test_fusion_of_what_is_all_the_same(dense, words):
+    def ranking(scores):
+        return [Found(score, Chunk(str(place), 0, "", 0, 1, "s")) for place, score in enumerate(scores)]
+
+    hits = fuse({"dense": ranking(dense), "bm25": ranking(words)}, 0.5)
+    assert len(hits) == max(len(dense), len(words)) and all(0 <= hit.score <= 1 for hit in hits)
 
 
 def test_the_weight_of_meaning(index):
@@ -57,7 +79,7 @@ def test_the_weight_of_meaning(index):
     assert [hit.id for hit in index.search("wing of an aircraft", dense_weight=0.0)][: len(words)] == words
     assert [hit.id for hit in index.search("wing of an aircraft", dense_weight=1.0)][:3] == meaning[:3]
     half = index.search("wing of an aircraft", dense_weight=0.5)
-    assert half == index.search("wing of an aircraft") and half[0].score <= 2 / 61
+    assert half == index.search("wing of an aircraft") and 0.5 <= half[0].score <= 1
     with pytest.raises(UsageError, match="0 to 1, not 2"):
         index.search("wing", dense_weight=2)
 

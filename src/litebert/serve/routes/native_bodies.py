@@ -130,7 +130,7 @@ class SearchBody(Strict):
     top_k: TopK = 10
     """Hits at most."""
     mode: Literal["meaning", "words", "both"] = "both"
-    """By the cosine of vectors, by words (BM25), or both fused by rank."""
+    """By the cosine of vectors, by words (BM25), or both added on one scale."""
     filter: Filter | None = None
     """Condition on metadata: ``lang == "en" and year >= 1990``."""
     rerank: bool | str = False
