@@ -28,10 +28,10 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 
 CANDIDATES = 100
 """How deep each ranking is looked at before they are fused, reranked or grouped."""
-_SAME = 1e-6
-"""Difference of scores that is none."""
 DEEPER = 4
 """Times that, again and again, while the best chunks are of fewer documents than asked for."""
+_SAME = 1e-6
+"""Difference of scores that is none."""
 
 
 @dataclass(frozen=True, slots=True)
