@@ -97,6 +97,23 @@ def test_json_spans_and_words(tmp_path):
     assert two.text == "Peter left" and two.label.entities == (Span(0, 5, "PER"),) and three.label == Tagged(())
 
 
+def test_what_annotation_programs_write(tmp_path):
+    path = tmp_path / "a.jsonl"
+    rows = [
+        {"id": 1, "text": TEXT, "label": [[0, 15, "PER"], [25, 33, "LOC"]]},  # doccano
+        {"text": TEXT, "entities": [{"id": 3, "label": "PER", "start_offset": 0, "end_offset": 15}], "relations": []},
+        {"text": TEXT, "label": [{"start": 0, "end": 15, "text": TEXT[:15], "labels": ["PER"]}]},  # Label Studio
+        {"text": TEXT, "spans": [{"start": 0, "end": 15, "token_start": 0, "token_end": 1, "label": "PER"}]},  # Prodigy
+        {"text": TEXT, "label": []},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    first, *others, none = read_tagged(path, labels_required=True)
+    assert first.label == Tagged((Span(0, 15, "PER"), Span(25, 33, "LOC")))
+    assert all(one.label == Tagged((Span(0, 15, "PER"),)) for one in others) and none.label == Tagged(())
+    path.write_text('{"text": "abc", "label": "spam"}\n{"text": "abc", "label": ["a"]}\n')
+    assert [one.label for one in read_tagged(path, labels_required=False)] == [None, None], "labels of other tasks"
+
+
 def test_words_alone_are_enough_to_be_answered(tmp_path):
     path = tmp_path / "a.conll"
     path.write_text("Peter\nleft\n\nhome\n")
@@ -124,6 +141,7 @@ def test_words_alone_are_enough_to_be_answered(tmp_path):
             '{"text": "ä Köln now", "entities": [{"start": 3, "end": 8, "label": "A", "text": "Köln"}]}',
             "an entity at 3 to 8 is 'öln n' in the text, not 'Köln'",
         ),
+        ("a.jsonl", '{"text": "abc", "label": [{"start": 0, "end": 1, "labels": ["A", "B"]}]}', "an entity is"),
         ("a.jsonl", '{"text": "abc", "category": "b"}', "without entities; there is 'text', 'category'"),
         ("a.jsonl", '{"tokens": ["a"], "tags": ["O", "O"]}', "1 words and 2 tags"),
         ("a.jsonl", '{"tokens": ["a"], "tags": [3]}', "3 is no tag"),

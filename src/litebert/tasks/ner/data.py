@@ -36,6 +36,12 @@ TEXT, ENTITIES, TOKENS, TAGS = (
     ("tokens", "words"),
     ("tags", "ner_tags", "labels"),
 )
+KINDS, STARTS, ENDS = (
+    ("label", "labels", "type", "entity_group"),
+    ("start", "start_offset"),
+    ("end", "end_offset"),
+)
+"""What an entity's type and ends are called; annotation programs write a type as a list of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,10 +246,17 @@ def _record(cells: Mapping[str, Any], line: int) -> Record:
         found = _of_words(words, tags or ["O"] * len(words), line)
         return replace(found, label=found.label if tags is not None else None, id=identifier)
     text, entities = cell(TEXT), cell(ENTITIES)
+    if entities is None and _is_list_of_spans(marked := cell(("label",))):
+        entities = marked
     if not isinstance(text, str):
         raise DataError("there is no text", hint='"text" and "entities", or "tokens" and "tags".')
     label = None if entities is None else Tagged(_spans(entities, text))
     return Record(text, label=label, id=identifier, line=line)
+
+
+def _is_list_of_spans(value: Any) -> bool:
+    """Tell what annotation programs write under ``label`` from the label of a text for another task."""
+    return isinstance(value, list) and all(isinstance(one, list | Mapping) for one in value)
 
 
 def _spans(entities: Any, text: str) -> tuple[Span, ...]:
@@ -267,8 +280,10 @@ def _spans(entities: Any, text: str) -> tuple[Span, ...]:
 def _span(entity: Any, text: str) -> Span:
     if isinstance(entity, list | tuple) and len(entity) == 3:
         entity = dict(zip(("start", "end", "label"), entity, strict=True))
-    kind = entity.get("label", entity.get("type", entity.get("entity_group"))) if isinstance(entity, Mapping) else None
-    start, end = (entity.get("start"), entity.get("end")) if isinstance(entity, Mapping) else (None, None)
+    fields = entity if isinstance(entity, Mapping) else {}
+    kind, start, end = (next((fields[n] for n in names if n in fields), None) for names in (KINDS, STARTS, ENDS))
+    if isinstance(kind, list) and len(kind) == 1:
+        kind = kind[0]
     if not isinstance(kind, str) or not isinstance(start, int) or not isinstance(end, int):
         raise DataError(f"an entity is {entity!r:.80}", hint='{"start": 0, "end": 5, "label": "PER"}')
     if not 0 <= start < end <= len(text) or not text[start:end].strip():
@@ -276,7 +291,7 @@ def _span(entity: Any, text: str) -> Span:
             f"an entity lies at {start} to {end} of a text of {len(text)} characters",
             hint="Characters from 0, the end excluded.",
         )
-    said = next((entity[name] for name in ("text", "word") if isinstance(entity.get(name), str)), None)
+    said = next((fields[name] for name in ("text", "word") if isinstance(fields.get(name), str)), None)
     if said is not None and _letters(said) != _letters(text[start:end]):
         raise DataError(
             f"an entity at {start} to {end} is {text[start:end]!r:.60} in the text, not {said!r:.60}",
