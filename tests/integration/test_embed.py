@@ -111,6 +111,20 @@ def test_a_teacher_is_followed(trained, data, call, tmp_path):
     assert closeness(litebert.load(tmp_path / "student")) > 0.3
 
 
+def test_the_fragments_of_documents(trained, call, tmp_path):
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "a.md").write_text("The ship left the harbour. The sea was calm, and the army slept.\n")
+    write(folder / "b.jsonl", [{"id": 1, "body": "A candle and a lamp shine at the window."}])
+    (folder / "c.pdf").write_bytes(b"%PDF")
+    outcome = call("embed", trained, folder, "--fragments", "--output", tmp_path / "all.parquet")
+    texts = parquet.read_table(tmp_path / "all.parquet")["text"].to_pylist()
+    assert outcome.code == 0 and f"wrote {len(texts)} vectors" in outcome.err and ".pdf" in outcome.err
+    assert {"The ship left the harbour.", "harbour", "A candle and a lamp shine at the window.", "candle"} <= set(texts)
+    called = ["embed", trained, folder / "b.jsonl", "--fragments", "--columns", "text=body", "--limit", "3"]
+    assert call(*called, "--output", tmp_path / "some.parquet", "--json").envelope["data"]["records"] == 3
+
+
 def test_fingerprints_tell_models_and_sizes_apart(trained):
     pipe = litebert.load(trained)
     same, other = Embedder(pipe), Embedder(litebert.load("litebert-small-en", "embed"))
@@ -127,6 +141,9 @@ def test_fingerprints_tell_models_and_sizes_apart(trained):
         (["--output", "x.pickle"], 2, "names no format of vectors"),
         (["--teacher", "--size", "8"], 2, "do not go with --teacher"),
         (["--teacher", "--depth", "1"], 2, "--depth does not go with --teacher"),
+        (["--limit", "3"], 2, "--limit is for --fragments"),
+        (["--fragments", "--output", "x.npy"], 2, "--fragments needs --output FILE.parquet"),
+        (["--fragments", "--output", "x.parquet", "--format", "csv"], 2, "--fragments needs a file or a folder"),
     ],
 )
 def test_wrong_calls(trained, call, tmp_path, arguments, code, message):

@@ -47,13 +47,13 @@ def chunk_spans(text: str, offsets: Offsets, settings: ChunkSettings) -> list[Sp
     starts = [start for start, _ in offsets(text)]
     units = [
         unit
-        for sentence in sentence_spans(_unwrapped(text))
+        for sentence in sentence_spans(unwrapped(text))
         for unit in _units(text, sentence, starts, settings.overlap or settings.tokens, settings.tokens)
     ]
     return _packed(units, [_between(starts, *unit) for unit in units], settings)
 
 
-def _unwrapped(text: str) -> str:
+def unwrapped(text: str) -> str:
     """Return a text of the same length in which lines broken at a fixed width are one."""
     return _SOFT_BREAK.sub(" ", text) if is_wrapped(text.split("\n", 2000)[:2000]) else text
 
