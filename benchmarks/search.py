@@ -1,12 +1,13 @@
 """Search: how well it finds on Cranfield, and what an index of many vectors costs.
 
-    litebert bench search [--data CRANFIELD] [--faq] [--model NAME ...] [--vectors 1000000] [--queries 200]
+    litebert bench search [--data CRANFIELD] [--faq] [--model NAME ...] [--taught TEACHER] [--vectors 1000000] [--queries 200]
 
 Cranfield (1,400 abstracts, 225 questions, graded judgements; 1 is best there, so that the gain is 5 less the grade, and -1 is 0):
 nDCG@10, average precision and recall at 100 by ir-measures, a document by its best chunk. Vectors: 384 numbers from clusters, a text of
 40 words drawn by Zipf's law beside each, written by the store of ``litebert index``; build and questions each in a process of their
 own, whose largest memory is told. A model of the library sentence-transformers is named sentence-transformers:NAME, and NAME=FOLDER
-gives any model a name. With --faq, 57 of Banking77's intents are answers, ten questions each, and 20 are unknown. Exact neighbours for
+gives any model a name. With --taught the bundled model for vectors first learns the words of the abstracts, not of the questions, from
+TEACHER, by the recipe embed-field. With --faq, 57 of Banking77's intents are answers, ten questions each, and 20 are unknown. Exact neighbours for
 recall@10 are computed by NumPy. Writes benchmarks/results/search.json.
 """
 
@@ -25,6 +26,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from command_line import answered
 from results_folder import RESULTS
 
 from litebert.inference.embedding_files import SentenceTransformerModel
@@ -41,6 +43,7 @@ from litebert.train.run_folder import environment
 RESULT = RESULTS / "search.json"
 SIZE, CLUSTERS, BATCH, WORDS = 384, 2000, 5000, 40
 PEER = "sentence-transformers:"
+LEARNS, TEACHER = "litebert-small-en-embed", "all-MiniLM-L6-v2"
 MODES = ("bm25", "dense", "hybrid")
 LESS = 0.25
 LESS_DENSE = f"hybrid, dense_weight={LESS:g}"
@@ -95,8 +98,7 @@ def cranfield(folder: Path, model: str) -> dict:
     result: dict = {"model": model, "numbers": embedder.size, "questions": len(questions)}
     with tempfile.TemporaryDirectory() as temporary:
         source, out = Path(temporary) / "cranfield.jsonl", str(Path(temporary) / "index")
-        documents = fields_of(folder / "cran.all.1400")
-        source.write_text("".join(json.dumps({"id": d["I"], "text": d.get("W", "")}) + "\n" for d in documents))
+        write_abstracts(folder, source)
         begun = time.perf_counter()
         built = build_index([str(source)], out, embedder, offsets, model=model)
         result |= {
@@ -116,6 +118,28 @@ def cranfield(folder: Path, model: str) -> dict:
                 flush=True,
             )
     return result
+
+
+def write_abstracts(folder: Path, path: Path) -> None:
+    documents = fields_of(folder / "cran.all.1400")
+    path.write_text("".join(json.dumps({"id": d["I"], "text": d.get("W", "")}) + "\n" for d in documents))
+
+
+def taught(folder: Path, teacher: str) -> dict:
+    """The figures of the bundled model once it has learnt the words of the abstracts."""
+    with tempfile.TemporaryDirectory() as temporary:
+        source, vectors, out = (str(Path(temporary) / name) for name in ("abstracts.jsonl", "taught.parquet", "model"))
+        write_abstracts(folder, Path(source))
+        begun = time.perf_counter()
+        teach = ["embed", teacher, "--teacher", source, "--fragments", "--precision", "bf16", "--output", vectors]
+        count = answered(teach)["data"]["records"]
+        learnt = time.perf_counter()
+        answered(["finetune", "embed", "--model", LEARNS, "--train", vectors, "--out", out, "--recipe", "embed-field"])
+        minutes = {
+            "teacher": round((learnt - begun) / 60, 1),
+            "learning": round((time.perf_counter() - learnt) / 60, 1),
+        }
+        return {**cranfield(folder, f"{LEARNS}, taught the abstracts={out}"), "fragments": count, "minutes": minutes}
 
 
 # --- Questions and answers ----------------------------------------------------------------------------------------------
@@ -303,6 +327,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder with cran.all.1400, cran.qry and cranqrel")
     parser.add_argument("--model", action="append", help="for Cranfield; may be repeated; default: litebert-small-en")
+    parser.add_argument("--taught", metavar="TEACHER", help="for Cranfield: a model of sentence-transformers")
     parser.add_argument("--faq", action="store_true", help="questions and answers, from the bundled Banking77")
     parser.add_argument("--vectors", type=int, help="how many vectors")
     parser.add_argument("--queries", type=int, default=200)
@@ -320,9 +345,13 @@ def main() -> None:
     result = json.loads(RESULT.read_text()) if RESULT.is_file() else {}
     known = {"environment": environment(), "versions": {name: version(name) for name in ("lancedb", "ir-measures")}}
     if arguments.data is not None:
-        rows = [cranfield(arguments.data, model) for model in arguments.model or ["litebert-small-en"]]
+        named = arguments.model or ([] if arguments.taught else ["litebert-small-en"])
+        rows = [cranfield(arguments.data, model) for model in named]
+        rows += [taught(arguments.data, arguments.taught)] if arguments.taught else []
         kept = {**result.get("cranfield", {}).get("rows", {}), **{row["model"]: row for row in rows}}
-        models = " ".join(f"--model {name}" for name in kept)
+        models = " ".join(
+            f"--model {name}" if "fragments" not in row else f"--taught {TEACHER}" for name, row in kept.items()
+        )
         result["cranfield"] = {"command": f"litebert bench search --data CRANFIELD {models}", **known, "rows": kept}
     if arguments.faq:
         rows = [banking77(model) for model in arguments.model or ["litebert-small-en"]]
