@@ -2,12 +2,19 @@
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
+import torch
 
 import litebert
+from litebert.checkpoint.pretrained import read_source
 from litebert.cli.main import run
 from litebert.errors import UsageError
+from litebert.tasks.examples import TextSettings
+from litebert.tasks.model_folder import load_task_model, save_task_model
+from litebert.tasks.qa.task import ConditionalQaTask
+from litebert.text import AlbertTokenizer
 
 FILL = [
     "the",
@@ -185,6 +192,30 @@ def test_answers_to_questions_are_explained(reader):
     best = max((a for a in reason.attributions if a.text == 1), key=lambda a: a.attribution)
     assert found.answer.start <= best.start < found.answer.end
     assert reason.gap < 0.05 * sum(abs(a.attribution) for a in reason.attributions)
+
+
+def test_ends_of_alberts_own_head_are_explained_given_the_start(tmp_path):
+    torch.manual_seed(0)
+    source, tokenizer = read_source("random:nano"), AlbertTokenizer.bundled()
+    task = ConditionalQaTask(unanswerable=True, threshold=100.0)
+    save_task_model(
+        tmp_path / "m", task, task.model_class.from_source(source), tokenizer, TextSettings(), provenance={}
+    )
+    pipe, asked = litebert.load(tmp_path / "m"), ("Who was here?", "Ann was here in Rome.")
+    model = load_task_model(tmp_path / "m").model.eval()
+    encoded = tokenizer.encode_batch([asked[0]])[0].ids + tokenizer.encode_batch([asked[1]])[0].ids[1:]
+    types = [0] * len(tokenizer.encode_batch([asked[0]])[0].ids)
+    types += [1] * (len(encoded) - len(types))
+    ids, mask, types = torch.tensor([encoded]), torch.ones(1, len(encoded), dtype=torch.long), torch.tensor([types])
+    with torch.no_grad():
+        by_start = [model(ids, mask, types, start_positions=torch.tensor([at])) for at in range(len(encoded))]
+    found = pipe.explain(asked)
+    sums = [float(out.start_logits[0, at] + end) for at, out in enumerate(by_start) for end in out.end_logits[0, 0]]
+    assert found.answer.answer and min(abs(found.reasons[0].score - one) for one in sums) < 1e-4
+    assert abs(found.reasons[0].score - float(by_start[0].start_logits.max())) > 1e-3, "the end has a share"
+    save_task_model(tmp_path / "none", replace(task, threshold=-100.0), model, tokenizer, TextSettings(), provenance={})
+    (reason,) = litebert.load(tmp_path / "none").explain(asked).reasons
+    assert reason.explained == "(no answer)" and abs(reason.score - float(by_start[0].no_answer_logits[0])) < 1e-4
 
 
 @pytest.fixture(scope="module")

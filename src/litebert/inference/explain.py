@@ -3,7 +3,8 @@
 What is explained is a logit of the network in float32, before any temperature: of ``classify`` that of the label, the mean of a long
 text's windows or, for several labels, that of the window in which the label is strongest; of ``ner`` the sum over an entity's words of
 the logits of their tags; of ``qa`` the logit of the answer's start and of its end, or of both at the first position where the answer is
-that there is none. The packed engine has no gradients, so this is the plain network, loaded for the purpose.
+that there is none; of ALBERT's own head for SQuAD 2.0 the end's logit given the start, and its own logit for no answer. The packed
+engine has no gradients, so this is the plain network, loaded for the purpose.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from litebert.tasks.classify.task import Classification, ClassifyTask
 from litebert.tasks.examples import Batch, Example, WindowCount, collate
 from litebert.tasks.model_folder import TaskModel, load_model
 from litebert.tasks.ner.task import Entities, NerTask, TextWords
-from litebert.tasks.qa.task import QaTask, SpanAnswer
+from litebert.tasks.qa.task import ConditionalQaTask, QaTask, SpanAnswer
 from litebert.tasks.qa.windows import Passage
 from litebert.tasks.reading.records import Record, trimmed_span
 from litebert.train.devices import choose_device
@@ -169,8 +170,8 @@ class Explainer:
         batch = {k: v.to(self.device) for k, v in collate([example], tokenizer.pad_id).items()}
         spans = spans_of(task, record, example, tokenizer, self.loaded.text)
         reasons = [
-            self._reason(name, score, record, batch, spans, options)
-            for name, score in self._scores(answer, outputs[0], example, batch, options)
+            self._reason(name, score, record, asked, spans, options)
+            for name, score, asked in self._scores(answer, outputs[0], example, batch, options)
         ]
         return Explanation(answer, tuple(reasons), record)
 
@@ -195,20 +196,26 @@ class Explainer:
 
     def _scores(
         self, answer: Answer, output: np.ndarray, example: Example, batch: Batch, options: ExplainOptions
-    ) -> list[tuple[str, ScoreFunction]]:
-        """Return the name and the score of each thing to explain."""
+    ) -> list[tuple[str, ScoreFunction, Batch]]:
+        """Return the name and the score of each thing to explain, and the batch to compute it from."""
         if isinstance(answer, Classification):
-            return [self._label_score(answer, batch, options)]
+            return [(*self._label_score(answer, batch, options), batch)]
         count = len(example.windows)
         if isinstance(answer, Entities):
             task = cast(NerTask, self.loaded.task)
             return [
-                (f"{e.entity_group}: {e.word}", _picked(count, _tags_of(task, output, example.detail, e.start, e.end)))
+                (
+                    f"{e.entity_group}: {e.word}",
+                    _picked(count, _tags_of(task, output, example.detail, e.start, e.end)),
+                    batch,
+                )
                 for e in answer.entities
             ]
         found = cast(SpanAnswer, answer)
-        places = _ends(output, example.detail, found, cast(QaTask, self.loaded.task).longest_answer)
-        return [(found.answer or "(no answer)", _picked(count, places))]
+        places = _ends(output, example.detail, found, cast(QaTask, self.loaded.task))
+        if isinstance(self.loaded.task, ConditionalQaTask) and found.answer:  # its ends depend on the start
+            batch = {**batch, "labels": torch.full((count, 1), places[0][1], device=self.device)}
+        return [(found.answer or "(no answer)", _picked(count, places), batch)]
 
     def _label_score(self, answer: Classification, batch: Batch, options: ExplainOptions) -> tuple[str, ScoreFunction]:
         task, name = cast(ClassifyTask, self.loaded.task), options.label or answer.label
@@ -242,20 +249,27 @@ def _tags_of(task: NerTask, output: np.ndarray, words: TextWords, start: int, en
     return [(*place, int(output[place].argmax())) for place in chosen if place is not None]
 
 
-def _ends(output: np.ndarray, passage: Passage, answer: SpanAnswer, longest: int) -> list[tuple[int, int, int]]:
-    """Return window, position and output (0 start, 1 end) of the two ends of an answer, or of none."""
+def _ends(output: np.ndarray, passage: Passage, answer: SpanAnswer, task: QaTask) -> list[tuple[int, int, int]]:
+    """Return window, position and output of the two ends of an answer, or of none.
+
+    Outputs are 0 for the start and 1 for the end; of the conditional head 1 for no answer and 2 for the end given one start.
+    """
+    conditional = isinstance(task, ConditionalQaTask)
+    if not answer.answer and conditional:
+        return [(int(output[:, 0, 1].argmin()), 0, 1)]
     if not answer.answer:
         window = int((output[:, 0, 0] + output[:, 0, 1]).argmin())
         return [(window, 0, 0), (window, 0, 1)]
     found: list[tuple[float, int, int, int]] = []
     for number, place in enumerate(passage.windows):
         for i in map(int, np.flatnonzero(place.central)):
-            for j in range(i, min(i + longest, place.central.size)):
+            for j in range(i, min(i + task.longest_answer, place.central.size)):
                 if passage.characters(place.first + i, place.first + j) == (answer.start, answer.end):
                     start, end = place.at + i, place.at + j
-                    found.append((float(output[number, start, 0] + output[number, end, 1]), number, start, end))
+                    of_end = 0.0 if conditional else float(output[number, end, 1])
+                    found.append((float(output[number, start, 0]) + of_end, number, start, end))
     _, chosen, start, end = max(found)
-    return [(chosen, start, 0), (chosen, end, 1)]
+    return [(chosen, start, 0), (chosen, end, 2 if conditional else 1)]
 
 
 def _merged(found: Integral, spans: Sequence[Sequence[Place | None]], record: Record) -> tuple[Attribution, ...]:

@@ -130,6 +130,11 @@ class Task(ABC):
         return None
 
     @classmethod
+    def content(cls, record: Record) -> Hashable:
+        """Return what a record asks; two records that ask the same are copies of each other, whatever their labels are."""
+        return record.text, record.pair
+
+    @classmethod
     @abstractmethod
     def from_records(cls, records: Sequence[Record], options: Mapping[str, Any]) -> Self:
         """Learn what the task is about, such as its labels, from training records."""

@@ -80,9 +80,10 @@ def read_splits(
     if dev is not None:
         held_out = kind.read(dev, columns=found, options=options, labels_required=True, warnings=warnings)
         provenance["dev"] = _origin(Path(dev), held_out)
-        _tell_copies(records, held_out, warnings)
     with in_file(train):
         task = kind.from_records(records, options)
+    if held_out is not None:
+        _tell_copies(task, records, held_out, warnings)
     return _with_less_dev(_assemble(task, records, held_out, dev_fraction, limit, provenance, warnings), dev_limit)
 
 
@@ -117,7 +118,7 @@ def _assemble(
     provenance: dict[str, Any], warnings: list[str],
 ) -> Splits:  # fmt: skip
     if dev is None:
-        train, dev = hold_out(train, dev_fraction, task.source)
+        train, dev = hold_out(train, dev_fraction, task.source, task.content)
         provenance["dev"] = {"records": len(dev), "sha256": provenance["train"]["sha256"], "held_out_of": "train"}
         warnings.append(
             f"no dev file: {len(dev)} of {len(train) + len(dev)} training records are held out for evaluation"
@@ -130,10 +131,10 @@ def _assemble(
     return Splits(task, train, dev, provenance, warnings)
 
 
-def _tell_copies(train: Sequence[Record], dev: Sequence[Record], warnings: list[str]) -> None:
+def _tell_copies(task: Task, train: Sequence[Record], dev: Sequence[Record], warnings: list[str]) -> None:
     """Tell how many held-out records are trained on."""
-    known = {(record.text, record.pair) for record in train}
-    copies = sum((record.text, record.pair) in known for record in dev)
+    known = {task.content(record) for record in train}
+    copies = sum(task.content(record) in known for record in dev)
     if copies:
         warnings.append(f"{copies} of {len(dev)} held-out records are training records, too: the figures flatter")
 
@@ -212,8 +213,9 @@ def in_file(path: str | Path | None) -> Iterator[None]:
 
 
 def hold_out(
-    records: Sequence[Record], fraction: float, source: Callable[[Record], Hashable | None] = lambda _record: None
-) -> tuple[list[Record], list[Record]]:
+    records: Sequence[Record], fraction: float, source: Callable[[Record], Hashable | None] = lambda _record: None,
+    content: Callable[[Record], Hashable] = lambda record: (record.text, record.pair),
+) -> tuple[list[Record], list[Record]]:  # fmt: skip
     """Split records into a larger and a smaller part, each label in both as far as possible; always the same split.
 
     Copies of a record that is held out are held out with it, so that nothing is scored that was trained on.
@@ -222,6 +224,7 @@ def hold_out(
         records: At least two.
         fraction: Part that is held out.
         source: What a record is taken from; those of one source stay together, and labels are not looked at.
+        content: What a record asks; two that ask the same are copies.
 
     Raises:
         DataError: Too few records.
@@ -243,8 +246,8 @@ def hold_out(
         held.update(int(i) for i in shuffled[: round(fraction * len(indices))])
     if not held:
         held = {int(generator.integers(len(records)))}
-    texts = {(records[i].text, records[i].pair) for i in held}
-    with_copies = {i for i, record in enumerate(records) if (record.text, record.pair) in texts}
+    asked = {content(records[i]) for i in held}
+    with_copies = {i for i, record in enumerate(records) if content(record) in asked}
     held = with_copies if len(with_copies) < len(records) else held
     if len(held) == len(records):
         raise DataError(f"with dev_fraction={fraction} no training record is left", hint="Choose a smaller one.")

@@ -51,12 +51,18 @@ def test_race_in_both_shapes(tmp_path):
     assert len(OFFICIAL["race"].read(tmp_path / "race", "test", warnings=[])) == 4
 
 
+def test_ids_are_numbers_or_text(tmp_path):
+    rows = [{"id": own, "question": "q", "options": "a | b", "answer": "b"} for own in ([1], 7)]
+    records = read_choices(written(tmp_path, rows, "a.jsonl"), labels_required=True)
+    assert [r.id for r in records] == ["[1]", 7] and records[0].extra["options"] == ("a", "b")
+
+
 def test_dream(tmp_path):
     (record,) = read_choices(written(tmp_path, DREAM, "dev.json"), labels_required=True)
     assert (record.pair, record.label, record.id) == ("M: Hello.\nW: Bye.", "1", "1-2-0")
 
 
-@pytest.mark.parametrize("answer", ["B", "b", 1, "1", "heat"])
+@pytest.mark.parametrize("answer", ["B", "b", 1, "1", 1.0, "heat", " heat "])
 def test_answers(tmp_path, answer):
     rows = [{"question": "What?", "options": ["light", "heat"], "answer": answer}]
     (record,) = read_choices(written(tmp_path, rows, "a.jsonl"), labels_required=True)
@@ -146,6 +152,9 @@ def test_answers_are_not_read_to_be_answered(tmp_path):
         ({"options": ["a", "b"], "answer": 0}, "is no text"),
         ({**RACE, "options": [["a", "b"]]}, "2 questions and 1 lists of options"),
         ({**RACE, "answers": ["A"]}, "2 questions and 1 answers"),
+        ({**RACE, "answers": 5}, "2 questions and no answers"),
+        ({**RACE, "options": 5}, "2 questions and no lists of options"),
+        ({"question": "q", "options": ["a", "b"], "answer": float("nan")}, "no answer"),
     ],
 )
 def test_bad_rows(tmp_path, row, says):
@@ -252,3 +261,11 @@ def test_questions_without_an_article_are_not_one_source():
     train, dev = hold_out(records, 0.25, ChoiceTask.source)
     assert 10 <= len(dev) <= 40 and not {r.pair for r in train if r.pair} & {r.pair for r in dev}
     assert any(r.pair is None for r in dev) and any(r.pair is None for r in train)
+
+
+def test_one_question_with_other_options_is_no_copy():
+    rows = [Record("Which is true?", label="0", extra={"options": (f"a{n}", f"b{n}")}) for n in range(40)]
+    train, dev = hold_out(rows, 0.1, ChoiceTask.source, ChoiceTask.content)
+    assert (len(train), len(dev)) == (36, 4)
+    train, dev = hold_out(rows * 2, 0.1, ChoiceTask.source, ChoiceTask.content)
+    assert not {r.extra["options"] for r in train} & {r.extra["options"] for r in dev}

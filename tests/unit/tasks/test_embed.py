@@ -339,7 +339,7 @@ class TestScores:
         assert score.main == pytest.approx(1) and score.evaluation.metrics["pearson"] < 1
 
     def test_own_text_among_all(self):
-        records = [Record("a", "1", Positive()), Record("b", "2", Positive()), Record("a", "3", Positive())]
+        records = [Record("a", "1", Positive()), Record("b", "2", Positive(("no",))), Record("a", "3", Positive())]
         first = unit([1, 0, 0], [0, 1, 0], [1, 0, 0]).numpy()
         others = unit(
             [1, 0.1, 0], [0.9, 1, 0], [1, 0, 0.1], [0, 1, 0]
@@ -347,6 +347,17 @@ class TestScores:
         metrics = score_positives(first, others, records).evaluation.metrics
         assert metrics["recall@1"] == pytest.approx(2 / 3)
         assert metrics["mrr@10"] == pytest.approx((1 + 0.5 + 1) / 3)
+
+    def test_a_negative_of_another_pair_that_is_one_s_own_text_does_not_compete(self):
+        records = [
+            Record("a", "1", Positive()),
+            Record("b", "2", Positive(("1", "b"))),
+            Record("c", "3", Positive(("2",))),
+        ]
+        own = unit([1, 0, 0], [0, 1, 0], [0, 0, 1]).numpy()
+        others = np.concatenate([own, own[[0]], own[[1]], own[[1]]])
+        score = score_positives(own, others, records)
+        assert score.evaluation.metrics["recall@1"] == 1 and score.main == 1
 
     def test_a_tie_is_no_success(self):
         same = unit([1, 0], [1, 0]).numpy()

@@ -56,7 +56,8 @@ def test_tags_and_back():
 
 def test_what_is_no_tag():
     assert parsed_tag("O") == ("O", "") and parsed_tag("I-geo-loc") == ("I", "geo-loc")
-    assert all(parsed_tag(tag) is None for tag in ("", "X-A", "B", "B-", "o", "PER", "B-A B"))
+    assert all(parsed_tag(tag) is None for tag in ("", "X-A", "B", "B-", "B- A", "o", "PER"))
+    assert parsed_tag("B-job title") == ("B", "job title"), "annotation programs allow spaces"
 
 
 # --- Files ----------------------------------------------------------------------------------------------------------------
@@ -112,6 +113,51 @@ def test_what_annotation_programs_write(tmp_path):
     assert all(one.label == Tagged((Span(0, 15, "PER"),)) for one in others) and none.label == Tagged(())
     path.write_text('{"text": "abc", "label": "spam"}\n{"text": "abc", "label": ["a"]}\n')
     assert [one.label for one in read_tagged(path, labels_required=False)] == [None, None], "labels of other tasks"
+
+
+def test_prodigy_s_words_and_what_was_turned_down(tmp_path):
+    words = [
+        {"text": text, "start": start, "end": start + len(text), "id": i}
+        for i, (text, start) in enumerate([("Ann", 0), (" ", 3), ("b", 5)])
+    ]
+    good = {
+        "text": "Ann  b",
+        "tokens": words,
+        "spans": [{"start": 0, "end": 3, "label": "job title "}],
+        "answer": "accept",
+    }
+    path = tmp_path / "a.jsonl"
+    path.write_text(
+        "".join(json.dumps(row) + "\n" for row in (good, {**good, "answer": "reject"}, {**good, "answer": "ignore"}))
+    )
+    warnings = []
+    (record,) = read_tagged(path, labels_required=True, warnings=warnings)
+    assert record.label.entities == (Span(0, 3, "job title"),) and record.extra[WORDS] == ((0, 3), (5, 6))
+    assert warnings == [f"{path}: 2 texts that were turned down (answer) are left out (first: line 2)"]
+    task = NerTask.from_records([record], {})
+    assert task.labels == ("O", "B-job title", "I-job title") and NerTask.from_dict(task.to_dict()) == task
+    found = list(NerTask.stream(path, columns=None, format=None, warnings=[]))
+    assert [r.label for r in found] == [None] * 3, "each row is answered"
+    path.write_text(json.dumps({**good, "tokens": [{"text": "b", "start": 5, "end": 9}]}))
+    with pytest.raises(DataError, match="a word is"):
+        read_tagged(path, labels_required=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.jsonl", '{"tokens": ["Ann", "lives"], "ner_tags": [1, 0]}\n'),
+        ("a.conll", "Ann NNP\nlives VBZ\n"),
+        ("a.jsonl", '{"text": "Ann lives", "tokens": ["Ann", "lives"], "tags": ["B-PER", null]}\n'),
+    ],
+)
+def test_tags_are_not_read_to_be_answered(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_text(content)
+    (record,) = NerTask.stream(path, columns=None, format=None, warnings=[])
+    assert (record.text, record.label, record.extra[WORDS]) == ("Ann lives", None, ((0, 3), (4, 9)))
+    with pytest.raises(DataError, match="no tag"):
+        read_tagged(path, labels_required=True)
 
 
 def test_words_alone_are_enough_to_be_answered(tmp_path):

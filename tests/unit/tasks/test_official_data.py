@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from litebert.errors import UsageError
+from litebert.errors import DataError, UsageError
 from litebert.tasks.official.table import OFFICIAL, benchmark_names, glue_task, official_data
 from litebert.tasks.qa.data import read_questions
 from litebert.tasks.qa.metrics import scored
@@ -96,3 +96,12 @@ def test_names():
         official_data("squad/v3")
     with pytest.raises(UsageError, match="no submission format"):
         glue_task("race")
+
+
+def test_a_file_of_another_version_is_not_taken(tmp_path):
+    (tmp_path / "dev-v1.1.json").write_text("{}")
+    assert OFFICIAL["squad/v2"].available(tmp_path) == [] and OFFICIAL["squad/v1"].available(tmp_path) == ["dev"]
+    with pytest.raises(DataError, match=r"no dev split of SQuAD 2\.0"):
+        OFFICIAL["squad/v2"].files(tmp_path, "dev")
+    (tmp_path / "dev.json").write_text("{}")
+    assert [path.name for path in OFFICIAL["squad/v2"].files(tmp_path, "dev")] == ["dev.json"]

@@ -5,6 +5,7 @@ import re
 import string
 import zipfile
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -93,6 +94,27 @@ def test_tables(tmp_path, row):
     assert record.label == Gold(("Denmark",), (CONTEXT.index("Denmark"),)) and record.pair == CONTEXT
 
 
+@pytest.mark.parametrize("start", [22, [22], "[22]", 22.0])
+def test_answers_in_a_list_with_places_in_another_column(tmp_path, start):
+    path = tmp_path / "table.jsonl"
+    row = {"question": "q", "context": "The cat saw the other cat.", "answers": ["cat"], "answer_start": start}
+    path.write_text(json.dumps(row) + "\n")
+    (record,), _ = read(path)
+    assert record.label == Gold(("cat",), (22,))
+    path.write_text(json.dumps({**row, "answers": ["cat", "cat"]}) + "\n")
+    with pytest.raises(DataError, match="one answer_start for each"):
+        read(path)
+
+
+def test_a_table_says_what_has_no_answer(tmp_path):
+    path = tmp_path / "table.jsonl"
+    row = {"id": [1], "question": "q", "context": CONTEXT, "answers": ["Denmark"], "is_impossible": True}
+    path.write_text(json.dumps(row) + "\n" + json.dumps({**row, "id": 2, "is_impossible": False}) + "\n")
+    (one, two), warnings = read(path)
+    assert one.label == Gold() and one.id == "[1]" and two.label.texts == ("Denmark",)
+    assert any("1 questions are said to be impossible" in w for w in warnings)
+
+
 def test_csv_with_answers_as_text(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text(
@@ -168,6 +190,19 @@ def test_wrong_offsets_and_lost_answers_are_told(tmp_path):
         read(written(tmp_path, squad(question(1, [("Sweden", 0)]), question(2, [("Sweden", 0)]))))
 
 
+def test_an_answer_that_only_the_passage_words_otherwise_counts_in_scores(tmp_path, asked):
+    data = squad(question(0, [DENMARK, ("the Danish kingdom", 3)]), question(1, [("Sweden", 0)]), question(2))
+    records, warnings = read(written(tmp_path, data))
+    assert records[0].label == Gold(("Denmark",), (DENMARK[1],), ("the Danish kingdom",))
+    assert any("1 answers are not in their context, others of their questions are" in w for w in warnings)
+    task, _, examples, outputs = asked
+    one = replace(records[0], label=Gold(("Norway",), (0,), ("Denmark",)))
+    score = task.score(outputs[:1], [one], examples[:1])
+    assert score.main == 1.0 and score.evaluation.notes == []
+    score = task.score(outputs[:1] * 2, [one, records[1]], examples[:1] * 2)
+    assert score.evaluation.notes == ["1 of 2 questions are scored: of the rest no right answer is known"]
+
+
 def test_an_impossible_question_with_answers_counts_as_impossible_and_is_told(tmp_path):
     odd = {**question(1, [("Norway", CONTEXT.index("Norway"))]), "is_impossible": True}
     records, warnings = read(written(tmp_path, squad(question(), odd, {**question(2, []), "is_impossible": True})))
@@ -184,6 +219,7 @@ def test_an_impossible_question_with_answers_counts_as_impossible_and_is_told(tm
         (squad({**question(), "answers": "x" and 3}), "answers of question 'q0' are a number"),
         (squad({**question(), "answers": [{"text": 3}]}), "an answer of question 'q0'"),
         (squad({**question(), "answers": [3]}), "an answer of question 'q0'"),
+        (squad({**question(), "answers": {"text": 5}}), "one answer_start for each"),
         (squad({**question(), "answers": [{"text": "Denmark", "answer_start": "70"}]}), "an answer of question 'q0'"),
         (
             squad({**question(), "answers": {"text": ["Denmark", "Norway"], "answer_start": [70]}}),
@@ -324,6 +360,13 @@ def test_the_best_threshold_against_all_thresholds():
 
 
 # --- The task -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_question_without_any_span_sets_no_threshold():
+    figures, there = np.array([1.0, 1.0, 0.0]), np.array([True, True, False])
+    best, threshold = best_threshold(np.array([-2.0, 3.0, np.inf]), figures, there)
+    assert best == 1 and threshold == 4.0
+    assert best_threshold(np.array([np.inf]), np.array([1.0]), np.array([True]))[1] == 0.0
 
 
 def outputs_for(example, start, end, height=5.0):

@@ -470,3 +470,29 @@ def test_a_column_that_might_have_been_meant_is_named(header, columns, labels, t
     else:
         assert list(iter_records(path, columns=given, labels_required=False, ignore_labels=True, warnings=warnings))
     assert warnings == [f"{path}: {one}" for one in told]
+
+
+def test_keys_that_come_late_are_seen(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    rows: list[dict[str, object]] = [{"text": "x", "label": "a"}] * 65
+    rows += [{"id": 5, "text": "x", "pair": "y", "label": "b"}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    *_, last = read_records(path)
+    assert (last.text, last.pair, last.label, last.id) == ("x", "y", "b", 5)
+
+
+@pytest.mark.parametrize("array", [False, True])
+def test_halves_of_characters_are_replaced_wherever_they_are(array: bool, tmp_path: Path) -> None:
+    rows = [
+        {"text": "a \ud83d b", "id": "\ude00", "more": {"k\ud800": ["\ud83d", "\U0001f600", 1]}},
+        {"text": "\U0001f600", "id": "x"},
+    ]
+    path = tmp_path / ("a.json" if array else "a.jsonl")
+    path.write_text(json.dumps(rows) if array else "".join(json.dumps(row) + "\n" for row in rows))
+    warnings: list[str] = []
+    one, two = read_records(path, labels_required=False, keep_extra=True, warnings=warnings)
+    assert (one.text, one.id, one.extra) == ("a \ufffd b", "\ufffd", {"more": {"k\ufffd": ["\ufffd", "\U0001f600", 1]}})
+    assert (two.text, two.id) == ("\U0001f600", "x")
+    assert warnings == [
+        f"{path}: 1 row with unpaired surrogates (halves of characters), replaced by U+FFFD (first: line 1)"
+    ]

@@ -99,6 +99,22 @@ def test_objects_with_a_query_s_texts(tmp_path):
     assert [r.label for r in iter_pairs(tmp_path / "a.jsonl", ignore_labels=True)] == [None] * 5
 
 
+def test_later_objects_may_have_other_keys(tmp_path):
+    rows = [{"query": f"who {n} ?", "positives": ["a man"]} for n in range(70)]
+    rows += [{"query": "who ?", "positives": ["a man"], "negatives": ["b", "c"], "query_id": [1]}]
+    rows += [{"query": "when ?", "text": "now", "label": 1}]
+    records, _ = read(tmp_path / "a.jsonl", rows)
+    assert told(records[70:]) == [
+        ("who ?", "a man", 1.0),
+        ("who ?", "b", 0.0),
+        ("who ?", "c", 0.0),
+        ("when ?", "now", 1.0),
+    ]
+    assert records[70].extra["query_id"] == "[1]"
+    with pytest.raises(DataError, match="a pair has no label"):
+        read(tmp_path / "b.jsonl", [*rows, {"query": "what ?", "positve": ["x"]}])
+
+
 def test_objects_with_candidates(tmp_path):
     rows = [{"query": "who ?", "texts": ["a man", "a dog"], "labels": [2, 0]}]
     rows.append(

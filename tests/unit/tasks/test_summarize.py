@@ -387,14 +387,38 @@ def test_json_lines_of_every_kind(tmp_path):
         {"text": text, "extracted": [2, 0]},
         {"text": text, "extracted": ["It  rained.", SENTENCES[0]], "summary": "Rain and cats."},
         {"sentences": SENTENCES, "labels": [0, 0, 1, 0]},
+        {"sentences": SENTENCES[:2], "extracted": [0, 1]},
+        {"text": text, "label": [0, 0, 0, 1]},
+        {"text": text, "sentences": SENTENCES, "labels": "[1, 0, 0, 0]"},
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     warnings = []
     records = read_documents(path, labels_required=True, warnings=warnings)
-    assert [r.label.chosen for r in records] == [(0, 2), (3,), (0, 2), (0, 3), (2,)] and warnings == []
+    assert [r.label.chosen for r in records] == [
+        (0, 2),
+        (3,),
+        (0, 2),
+        (0, 3),
+        (2,),
+        (0, 1),
+        (3,),
+        (0,),
+    ] and warnings == []
     assert records[0].id == 7 and records[0].label.sentences == ("A cat on a mat.", "The mayor opened a bridge.")
     assert records[3].label.text == "Rain and cats." and records[2].label.sentences == (SENTENCES[0], SENTENCES[2])
     assert [records[4].text[a:b] for a, b in spans_of(records[4])] == SENTENCES
+    assert records[7].text == text and [text[a:b] for a, b in spans_of(records[7])] == SENTENCES
+
+
+def test_places_are_told_in_the_text_that_is_given(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"text": "Ok.  No.", "sentences": ["No.", "Ok."], "summary": "No."}) + "\n")
+    with pytest.raises(
+        DataError, match=re.escape("the sentence 'Ok.' is not in the text, or not behind the one before it")
+    ):
+        list(stream_documents(path, columns=None, format=None, labelled=False))
+    (record,) = read_documents(path, labels_required=True, warnings=[])
+    assert record.text == "No.\nOk." and record.label.chosen == (0,), "to learn from they are fine"
 
 
 def test_tables_and_columns(tmp_path):
@@ -441,6 +465,8 @@ def test_what_cannot_be_learnt_is_counted(tmp_path):
         ({"text": "a.", "extracted": ["b."]}, "'b.' is none of"),
         ({"text": "a.", "extracted": "[1"}, "no JSON list"),
         ({"sentences": ["a", 3], "labels": [1, 0]}, "no list of texts"),
+        ({"sentences": ["a", "b", "c"], "labels": [0, 1]}, "there are 2 labels for 3 sentences"),
+        ({"sentences": ["a", "b"], "extracted": [[0], [1]]}, "[0] is none of"),
     ],
 )
 def test_bad_rows(tmp_path, row, says):

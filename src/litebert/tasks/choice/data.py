@@ -6,7 +6,6 @@ question is about may be missing.
 
 from __future__ import annotations
 
-import json
 import re
 import string
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,8 +14,8 @@ from typing import Any, Literal, cast
 
 from litebert.errors import DataError, described, nearest
 from litebert.tasks.reading.columns import Columns
-from litebert.tasks.reading.records import Record
-from litebert.tasks.reading.rows import STDIN, json_document, open_table, text_lines
+from litebert.tasks.reading.records import Record, identifier
+from litebert.tasks.reading.rows import STDIN, json_document, json_value, open_table, text_lines
 
 QUESTIONS = ("question", "query", "stem", "text")
 CONTEXTS = ("article", "context", "passage", "dialogue", "document", "text_pair", "pair")
@@ -110,7 +109,7 @@ def _dialogues(path: str | Path) -> list[Any] | None:
 
 def _json(text: str, path: Path) -> Any:
     try:
-        return json.loads(text)
+        return json_value(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not JSON: {error}", hint="RACE has one object a file.", path=path) from None
 
@@ -134,7 +133,8 @@ def _renamed(row: Any, columns: Columns) -> Mapping[str, Any]:
 
 def _records(row: Any, line: int, *, labelled: bool) -> list[Record]:
     if isinstance(row, list):
-        if len(row) != 3 or not isinstance(row[0], list) or not isinstance(row[1], list):
+        told = len(row) == 3 and isinstance(row[0], list) and isinstance(row[1], list)
+        if not told or not all(isinstance(question, Mapping) for question in row[1]):
             raise DataError("not DREAM's layout", hint="[[turns], [{question, choice, answer}], id]")
         text = "\n".join(str(turn) for turn in row[0])
         return [
@@ -145,23 +145,27 @@ def _records(row: Any, line: int, *, labelled: bool) -> list[Record]:
     if isinstance(row.get("questions"), list):
         return _race(row, line, labelled=labelled)
     names = {name.lower(): name for name in row}
-    identifier = next((row[names[n]] for n in IDS if n in names), None)
-    return [_record(row, _cell(row, CONTEXTS), identifier, line, labelled=labelled)]
+    own_id = next((row[names[n]] for n in IDS if n in names), None)
+    return [_record(row, _cell(row, CONTEXTS), own_id, line, labelled=labelled)]
 
 
 def _race(row: Mapping[str, Any], line: int, *, labelled: bool) -> list[Record]:
-    questions, options, answers = row["questions"], row.get("options"), row.get("answers") if labelled else None
-    if not isinstance(options, list) or len(options) != len(questions):
-        raise DataError(f"{len(questions)} questions and {len(options or [])} lists of options", hint="One each.")
-    if answers is not None and (not isinstance(answers, list) or len(answers) != len(questions)):
-        raise DataError(f"{len(questions)} questions and {len(answers)} answers", hint="One each.")
+    questions, answers = row["questions"], row.get("answers") if labelled else None
+    parallel = []
+    for what, found in (("lists of options", row.get("options")), ("answers", answers)):
+        if what == "answers" and found is None:
+            found = [None] * len(questions)  # noqa: PLW2901 - to be answered
+        if not isinstance(found, list) or len(found) != len(questions):
+            many = f"{len(found)}" if isinstance(found, list) else "no"
+            raise DataError(f"{len(questions)} questions and {many} {what}", hint="One each.")
+        parallel.append(found)
     name = str(row.get("id", ""))
     return [
         _record(
-            {"question": question, "options": options[i], "answer": None if answers is None else answers[i]},
+            {"question": question, "options": own, "answer": answer},
             row.get("article"), f"{name}-{i}", line, labelled=labelled, answers="letters",
         )
-        for i, question in enumerate(questions)
+        for i, (question, own, answer) in enumerate(zip(questions, *parallel, strict=True))
     ]  # fmt: skip
 
 
@@ -171,7 +175,7 @@ def _cell(row: Mapping[str, Any], candidates: Sequence[str]) -> Any:
 
 
 def _record(
-    row: Mapping[str, Any], context: Any, identifier: Any, line: int, *, labelled: bool, answers: Answers = "either"
+    row: Mapping[str, Any], context: Any, own_id: Any, line: int, *, labelled: bool, answers: Answers = "either"
 ) -> Record:
     question, (options, names) = _cell(row, QUESTIONS), _options(row)
     if isinstance(question, Mapping):  # ARC as published: {"stem": ..., "choices": [...]}
@@ -188,11 +192,12 @@ def _record(
             f"option {empty} of the question {question!r:.60} is no text",
             hint="Fewer options are fine; empty ones are not.",
         )
-    answer, part = _cell(row, ANSWERS) if labelled else None, _PART.match(str(identifier))
+    answer, part = _cell(row, ANSWERS) if labelled else None, _PART.match(str(own_id))
     meant: Answers = "letters" if part else answers
-    label = None if answer is None or answer == "" else str(_number(answer, options, names, question, meant))
+    missing = answer is None or answer == "" or answer != answer  # noqa: PLR0124 - NaN, as tables of numbers write it
+    label = None if missing else str(_number(answer, options, names, question, meant))
     extra: dict[str, Any] = {"options": tuple(options)} | ({"part": part[1]} if part else {})
-    return Record(question, context or None, label, identifier, line, extra)
+    return Record(question, context or None, label, identifier(own_id), line, extra)
 
 
 def _options(row: Mapping[str, Any]) -> tuple[list[Any], list[str]]:
@@ -204,9 +209,9 @@ def _options(row: Mapping[str, Any]) -> tuple[list[Any], list[str]]:
     found = _cell(row, OPTIONS)
     if isinstance(found, str):
         try:
-            found = json.loads(found)
+            found = json_value(found)
         except ValueError:
-            found = found.split("|")
+            found = [part.strip() for part in found.split("|")]
     if isinstance(found, list) and found and all(isinstance(one, Mapping) for one in found):
         found = {key: [one.get(key) for one in found] for key in ("text", "label")}
     if isinstance(found, Mapping):
@@ -221,13 +226,13 @@ def _options(row: Mapping[str, Any]) -> tuple[list[Any], list[str]]:
 
 
 def _number(answer: Any, options: Sequence[str], names: Sequence[str], question: str, answers: Answers) -> int:
-    if isinstance(answer, bool):
+    if isinstance(answer, bool) or (isinstance(answer, float) and answer.is_integer()):  # as tables with gaps have 1
         answer = int(answer)
     text = str(answer).strip()
     if text in names:
         return list(names).index(text)
     place = _place(text, len(options))
-    itself = list(options).index(answer) if isinstance(answer, str) and answer in options else None
+    itself = _same(answer, options) if isinstance(answer, str) else None
     if answers == "either" and itself is not None and place is not None and itself != place:
         raise DataError(
             f"the answer {answer!r} of {question!r:.60} is option {itself + 1} as a text and option {place + 1} as a place",
@@ -241,6 +246,12 @@ def _number(answer: Any, options: Sequence[str], names: Sequence[str], question:
         f"the answer {answer!r:.40} of {question!r:.60} is none of its {len(options)} options",
         hint="A letter, a number from 0, or the option itself.",
     )
+
+
+def _same(answer: str, options: Sequence[str]) -> int | None:
+    """Return the option that an answer is, letter by letter or but for white space at the ends; None where it is none."""
+    alike = [number for number, option in enumerate(options) if option.strip() == answer.strip()]
+    return min(alike, key=lambda number: options[number] != answer, default=None)
 
 
 def _place(text: str, count: int) -> int | None:

@@ -95,6 +95,11 @@ class ChoiceTask(Task):
         return record.pair
 
     @classmethod
+    def content(cls, record: Record) -> Hashable:
+        """Return the question with its options: many are "Which is true?"."""
+        return record.text, record.pair, record.extra.get("options")
+
+    @classmethod
     def from_records(cls, records: Sequence[Record], options: Mapping[str, Any]) -> Self:  # noqa: ARG003
         """Return the task; there is nothing to learn about it."""
         for name in options:

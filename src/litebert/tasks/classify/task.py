@@ -131,6 +131,10 @@ class ClassifyTask(Task):
                 f"only one label in the training data: {', '.join(names) or 'none'}",
                 hint="A classifier needs at least two labels; check the label column (--columns label=NAME).",
             )
+        if not names and records:
+            raise DataError(
+                "no row of the training data has a label", hint="Check the label column (--columns label=NAME)."
+            )
         decision = Decision.from_options(kind, names, options)
         return cls(kind, tuple(names), metric, decision, pairs, collected=not given)
 

@@ -9,7 +9,6 @@ with the vector another model gives it.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,8 +19,8 @@ import numpy as np
 
 from litebert.errors import DataError, nearest
 from litebert.tasks.reading.columns import Columns
-from litebert.tasks.reading.records import STDIN, Record, StructuredLabel, iter_records, without_surrogates
-from litebert.tasks.reading.rows import Table, format_of, open_table, text_lines
+from litebert.tasks.reading.records import STDIN, Record, StructuredLabel, iter_records, warn_mended
+from litebert.tasks.reading.rows import Table, format_of, json_value, open_table, text_lines
 
 ANCHORS, POSITIVES, NEGATIVES = ("anchor", "query"), ("positive", "positives", "pos"), ("negative", "negatives", "neg")
 VECTORS = ("embedding", "embeddings", "vector")
@@ -198,34 +197,23 @@ def _each(
     table: Table, records_of: Callable[[Mapping[str, Any], int], list[Record]], warnings: list[str]
 ) -> list[Record]:
     found: list[Record] = []
-    replaced: list[int] = []
     for line, row in table.rows:
         cells = row if isinstance(row, Mapping) else dict(zip(table.names or [], row, strict=True))
         try:
-            made = records_of({name.lower(): value for name, value in cells.items()}, line)
+            found += records_of({name.lower(): value for name, value in cells.items()}, line)
         except DataError as error:
             error.path, error.line = table.name, line
             raise
-        found += [_sound(one, replaced) for one in made]
     if not found:
         raise DataError(f"{table.name} has no usable rows", hint="Check the file.", path=table.name)
-    if replaced:
-        warnings.append(f"{table.name}: halves of characters replaced by U+FFFD (first: line {replaced[0]})")
+    warn_mended(warnings, table)
     return found
-
-
-def _sound(record: Record, replaced: list[int]) -> Record:
-    """Return a record whose texts, negatives and all, a tokenizer can encode."""
-    sound = without_surrogates(record, replaced)
-    if not isinstance(sound.label, Positive) or not sound.label.negatives:
-        return sound
-    kept = tuple(without_surrogates(Record(text, line=record.line), replaced).text for text in sound.label.negatives)
-    return replace(sound, label=Positive(kept))
 
 
 def _with_positives(cells: Mapping[str, Any], line: int) -> list[Record]:
     anchor = _first(cells, (*ANCHORS, *_TEXTS, "question", "premise"))
-    positives, negatives = _texts(_first(cells, POSITIVES)), _texts(_first(cells, NEGATIVES))
+    positives, against = _texts(_first(cells, POSITIVES)), _first(cells, NEGATIVES)
+    negatives = () if isinstance(against, str) and not against.strip() else _texts(against)
     if not isinstance(anchor, str) or not anchor.strip() or not positives:
         raise DataError("an anchor and a positive text are needed", hint='{"anchor": "...", "positive": "..."}')
     return [Record(anchor, positive, Positive(negatives), line=line) for positive in positives]
@@ -235,7 +223,7 @@ def _with_vector(cells: Mapping[str, Any], line: int) -> Record:
     value, text = _first(cells, VECTORS), _first(cells, _TEXTS)
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = json_value(value)
         except ValueError:
             value = None
     try:
@@ -321,7 +309,7 @@ def _first(cells: Mapping[str, Any], names: Sequence[str]) -> Any:
 def _texts(value: Any) -> tuple[str, ...]:
     if isinstance(value, str) and value.lstrip().startswith("["):
         with contextlib.suppress(ValueError):
-            value = json.loads(value)
+            value = json_value(value)
     values = list(value or ()) if value is None or isinstance(value, list | tuple) else [value]
     if any(not isinstance(one, str) or not one.strip() for one in values):
         raise DataError("a text is empty or no text", hint='"positive": "...", "negatives": ["...", "..."]')

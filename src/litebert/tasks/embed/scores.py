@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from litebert.tasks.base import Score
+from litebert.tasks.embed.data import Positive
 from litebert.tasks.metrics import regression_metrics
 from litebert.tasks.reading.records import Record
 from litebert.train.evaluation import Evaluation, WorstExample
@@ -47,14 +48,16 @@ def score_positives(first: np.ndarray, others: np.ndarray, records: Sequence[Rec
 
     Args:
         first: (N, H) of length 1.
-        others: (N + M, H), the first N belong to the texts.
-        records: N pairs; texts that belong to the same first text, that equal it, or that equal its own are not counted as wrong.
+        others: (N + M, H), the first N belong to the texts; then come the negatives of all labels, in order.
+        records: N pairs; texts that belong to the same first text, that equal it, or that equal its own are not counted as wrong, nor
+            are negatives of other pairs that do.
     """
     names: dict[str, int] = {}
     seconds = [record.pair or "" for record in records]
-    identity, own_text = (
-        np.array([names.setdefault(text, len(names)) for text in texts])
-        for texts in ([record.text for record in records], seconds)
+    negatives = [text for record in records if isinstance(record.label, Positive) for text in record.label.negatives]
+    identity, own_text, against = (
+        np.array([names.setdefault(text, len(names)) for text in texts], dtype=np.int64)
+        for texts in ([record.text for record in records], seconds, negatives)
     )
     ranks = np.empty(len(first), dtype=np.int64)
     best = np.empty(len(first), dtype=np.int64)
@@ -67,7 +70,8 @@ def score_positives(first: np.ndarray, others: np.ndarray, records: Sequence[Rec
         same = (
             (identity[rows, None] == identity) | (own_text[rows, None] == own_text) | (identity[rows, None] == own_text)
         )
-        scores[:, : len(first)][same] = -np.inf
+        same = np.hstack([same, (identity[rows, None] == against) | (own_text[rows, None] == against)])
+        scores[same] = -np.inf
         ranks[rows] = 1 + (~(scores < own[:, None])).sum(axis=1)  # what is no number finds nothing
         compared = 1 + len(others) - same.sum(axis=1)
         guesses[rows] = reciprocal[np.minimum(compared, _AT) - 1] / compared

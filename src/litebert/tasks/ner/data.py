@@ -1,13 +1,13 @@
 """Texts with entities: CoNLL columns, JSON Lines with character spans or with words and tags.
 
 CoNLL files have a word a line with its tag in the last column, an empty line between sentences (CoNLL-2003, WNUT-17, and whatever is
-written like them). A JSON object has ``text`` and ``entities`` (``start``, ``end``, ``label``), or ``tokens`` and ``tags``. Where the
-data say what the words are, ``Record.extra`` holds their places under ``WORDS``: of a text that is to be answered, too.
+written like them). A JSON object has ``text`` and ``entities`` (``start``, ``end``, ``label``), perhaps with the places of its words as
+Prodigy writes them, or ``tokens`` and ``tags``. Where the data say what the words are, ``Record.extra`` holds their places under
+``WORDS``: of a text that is to be answered, too.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,8 +17,8 @@ from typing import Any
 
 from litebert.errors import DataError, described
 from litebert.tasks.ner.tags import entities_of, parsed_tag
-from litebert.tasks.reading.records import Record, StructuredLabel, trimmed_span
-from litebert.tasks.reading.rows import STDIN, format_of, open_table, text_lines
+from litebert.tasks.reading.records import Record, StructuredLabel, identifier, trimmed_span, warn_mended
+from litebert.tasks.reading.rows import STDIN, format_of, json_value, open_table, text_lines
 
 CONLL = (".conll", ".bio", ".iob", ".iob2", ".bioes", ".testa", ".testb", ".train", ".dev", ".test", ".annotated")
 """Suffixes of files with a word a line; one in another format has its own."""
@@ -36,6 +36,8 @@ TEXT, ENTITIES, TOKENS, TAGS = (
     ("tokens", "words"),
     ("tags", "ner_tags", "labels"),
 )
+TURNED_DOWN = ("reject", "ignore")
+"""What Prodigy writes under ``answer`` of a text whose entities were not accepted."""
 KINDS, STARTS, ENDS = (
     ("label", "labels", "type", "entity_group"),
     ("start", "start_offset"),
@@ -103,13 +105,16 @@ def inside_words(records: Sequence[Record]) -> tuple[int, int, str]:
     return odd, count, first
 
 
-def read_tagged(path: str | Path, *, format: str | None = None, labels_required: bool) -> list[Record]:
+def read_tagged(
+    path: str | Path, *, format: str | None = None, labels_required: bool, warnings: list[str] | None = None
+) -> list[Record]:
     """Read texts with entities.
 
     Args:
         path: CoNLL columns or JSON Lines; where no labels are required also a word a line, plain lines or tables with a text.
         format: ``conll``, or of ``records.FORMATS``, where the suffix does not tell.
         labels_required: Refuse a text without them.
+        warnings: Receives how many texts were left out because an annotator turned them down.
 
     Returns:
         Records with a ``Tagged`` or None as ``label``.
@@ -117,20 +122,29 @@ def read_tagged(path: str | Path, *, format: str | None = None, labels_required:
     Raises:
         DataError: An unknown tag, a span that is none, a text without labels.
     """
-    return list(iter_tagged(path, format=format, labels_required=labels_required))
+    return list(iter_tagged(path, format=format, labels_required=labels_required, warnings=warnings))
 
 
-def iter_tagged(path: str | Path, *, format: str | None = None, labels_required: bool) -> Iterator[Record]:
-    """Yield texts with entities one by one; arguments and errors as in ``read_tagged``."""
+def iter_tagged(
+    path: str | Path, *, format: str | None = None, labels_required: bool, ignore_labels: bool = False,
+    warnings: list[str] | None = None,
+) -> Iterator[Record]:  # fmt: skip
+    """Yield texts with entities one by one; arguments and errors as in ``read_tagged``.
+
+    ``ignore_labels`` leaves tags and entities unread, whatever they are.
+    """
     if format == "conll" or (format is None and str(path) != STDIN and _is_conll(path)):
-        yield from _sentences(path, labels_required=labels_required)
+        yield from _sentences(path, labels_required=labels_required, ignore_labels=ignore_labels)
         return
     table = open_table(path, format=format, header=True, columned=False)
-    empty = True
+    empty, turned_down = True, []
     for line, row in table.rows:
         cells = row if isinstance(row, Mapping) else dict(zip(table.names or [], row, strict=True))
+        if not ignore_labels and cells.get("answer") in TURNED_DOWN:
+            turned_down.append(line)
+            continue
         try:
-            record = _record(cells, line)
+            record = _record(cells, line, labelled=not ignore_labels)
         except DataError as error:
             error.path, error.line = str(path), line
             raise
@@ -143,6 +157,11 @@ def iter_tagged(path: str | Path, *, format: str | None = None, labels_required:
             )
         empty = False
         yield record
+    if warnings is not None:
+        warn_mended(warnings, table)
+        if turned_down:
+            told = f"{table.name}: {len(turned_down)} texts that were turned down (answer) are left out"
+            warnings.append(f"{told} (first: line {turned_down[0]})")
     if empty:
         raise DataError(f"{path} has no text", hint="Check the file.", path=path)
 
@@ -174,10 +193,10 @@ def _is_conll(path: str | Path) -> bool:
 # --- CoNLL ----------------------------------------------------------------------------------------------------------------
 
 
-def _sentences(path: str | Path, *, labels_required: bool) -> Iterator[Record]:
+def _sentences(path: str | Path, *, labels_required: bool, ignore_labels: bool) -> Iterator[Record]:
     """Yield sentences; if the first line has a word alone, and that is enough, so have all."""
     rows: list[tuple[str, str]] = []
-    tagged: bool | None = True if labels_required else None
+    tagged: bool | None = True if labels_required else False if ignore_labels else None
     first, empty, width = 1, True, 0
     for number, line in text_lines(path):
         cells = line.split("\t") if "\t" in line else line.split()
@@ -225,33 +244,55 @@ def _of_words(words: Sequence[str], tags: Sequence[str], line: int) -> Record:
 # --- JSON -----------------------------------------------------------------------------------------------------------------
 
 
-def _record(cells: Mapping[str, Any], line: int) -> Record:
+def _record(cells: Mapping[str, Any], line: int, *, labelled: bool) -> Record:
     names = {name.lower(): name for name in cells}
 
     def cell(candidates: Sequence[str]) -> Any:
         return next((cells[names[c]] for c in candidates if c in names), None)
 
-    identifier = cell(("id", "guid", "index"))
-    words, tags = cell(TOKENS), cell(TAGS)
-    if isinstance(words, list):
-        if tags is not None and (not isinstance(tags, list) or len(tags) != len(words)):
-            raise DataError(
-                f"{len(words)} words and {len(tags) if isinstance(tags, list) else 'no'} tags", hint="One each."
-            )
-        if any(not isinstance(word, str) or not word.strip() for word in words):
-            raise DataError("a word is no text", hint='"tokens": ["A", "word"]')
-        wrong = next((t for t in tags or () if not isinstance(t, str) or parsed_tag(t) is None), None)
-        if wrong is not None:
-            raise DataError(f"{wrong!r} is no tag", hint="Such as O, B-PER or I-PER, as text; numbers have no names.")
-        found = _of_words(words, tags or ["O"] * len(words), line)
-        return replace(found, label=found.label if tags is not None else None, id=identifier)
-    text, entities = cell(TEXT), cell(ENTITIES)
-    if entities is None and _is_list_of_spans(marked := cell(("label",))):
-        entities = marked
+    own = identifier(cell(("id", "guid", "index")))
+    text, words = cell(TEXT), cell(TOKENS)
+    placed = isinstance(words, list) and isinstance(text, str) and all(isinstance(word, Mapping) for word in words)
+    if isinstance(words, list) and not placed:
+        return replace(_tokens(words, cell(TAGS) if labelled else None, line), id=own)
     if not isinstance(text, str):
         raise DataError("there is no text", hint='"text" and "entities", or "tokens" and "tags".')
+    entities = cell(ENTITIES) if labelled else None
+    if labelled and entities is None and _is_list_of_spans(marked := cell(("label",))):
+        entities = marked
     label = None if entities is None else Tagged(_spans(entities, text))
-    return Record(text, label=label, id=identifier, line=line)
+    extra = {WORDS: _places(words, text)} if placed else {}
+    return Record(text, label=label, id=own, line=line, extra=extra)
+
+
+def _tokens(words: Sequence[Any], tags: Any, line: int) -> Record:
+    """Return a text of words with a tag each, or without any."""
+    if tags is not None and (not isinstance(tags, list) or len(tags) != len(words)):
+        raise DataError(
+            f"{len(words)} words and {len(tags) if isinstance(tags, list) else 'no'} tags", hint="One each."
+        )
+    if any(not isinstance(word, str) or not word.strip() for word in words):
+        raise DataError("a word is no text", hint='"tokens": ["A", "word"]')
+    wrong = [tag for tag in tags or () if not isinstance(tag, str) or parsed_tag(tag) is None]
+    if wrong:
+        raise DataError(f"{wrong[0]!r} is no tag", hint="Such as O, B-PER or I-PER, as text; numbers have no names.")
+    found = _of_words(words, tags or ["O"] * len(words), line)
+    return found if tags is not None else replace(found, label=None)
+
+
+def _places(words: Sequence[Mapping[str, Any]], text: str) -> tuple[tuple[int, int], ...]:
+    """Return first and past-the-last character of words as Prodigy writes them, white space left out."""
+    places: list[tuple[int, int]] = []
+    for word in words:
+        start, end = word.get("start"), word.get("end")
+        behind = places[-1][1] if places else 0
+        if not isinstance(start, int) or not isinstance(end, int) or not behind <= start < end <= len(text):
+            raise DataError(
+                f"a word is {dict(word)!r:.80}", hint='{"text": "A", "start": 0, "end": 1}, one behind the other.'
+            )
+        if text[start:end].strip():
+            places.append((start, end))
+    return tuple(places)
 
 
 def _is_list_of_spans(value: Any) -> bool:
@@ -262,7 +303,7 @@ def _is_list_of_spans(value: Any) -> bool:
 def _spans(entities: Any, text: str) -> tuple[Span, ...]:
     if isinstance(entities, str):
         try:
-            entities = json.loads(entities)
+            entities = json_value(entities)
         except ValueError:
             raise DataError(f"the entities are {entities!r:.60}", hint="A JSON list.") from None
     if not isinstance(entities, list):
@@ -284,7 +325,7 @@ def _span(entity: Any, text: str) -> Span:
     kind, start, end = (next((fields[n] for n in names if n in fields), None) for names in (KINDS, STARTS, ENDS))
     if isinstance(kind, list) and len(kind) == 1:
         kind = kind[0]
-    if not isinstance(kind, str) or not isinstance(start, int) or not isinstance(end, int):
+    if not isinstance(kind, str) or not kind.strip() or not isinstance(start, int) or not isinstance(end, int):
         raise DataError(f"an entity is {entity!r:.80}", hint='{"start": 0, "end": 5, "label": "PER"}')
     if not 0 <= start < end <= len(text) or not text[start:end].strip():
         raise DataError(
@@ -297,7 +338,7 @@ def _span(entity: Any, text: str) -> Span:
             f"an entity at {start} to {end} is {text[start:end]!r:.60} in the text, not {said!r:.60}",
             hint="Places count characters, not bytes, from 0; the end is the one behind the last.",
         )
-    return Span(*trimmed_span(text, start, end), kind)
+    return Span(*trimmed_span(text, start, end), kind.strip())
 
 
 def _letters(text: str) -> str:

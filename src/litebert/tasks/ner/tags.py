@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_TAG = re.compile(r"(?:O|(?P<prefix>[BIESLU])-(?P<type>\S+))\Z")
+_TAG = re.compile(r"(?:O|(?P<prefix>[BIESLU])-(?P<type>\S(?:.*\S)?))\Z")
 _BEGINS = frozenset("BSU")
 _ENDS = frozenset("ELSU")
 

@@ -118,7 +118,7 @@ class NerTask(Task):
                 "--columns does not go with texts that have entities, whose layouts have fixed names",
                 hint='Call them "text" and "entities", or "tokens" and "tags"; or give a word and its tag a line.',
             )
-        records = read_tagged(path, labels_required=labels_required)
+        records = read_tagged(path, labels_required=labels_required, warnings=warnings)
         odd, count, first = inside_words(records)
         if odd:
             warnings.append(
@@ -132,7 +132,7 @@ class NerTask(Task):
     ) -> Iterator[Record]:
         """Read texts one by one; of files with a word a line, or with ``tokens``, the words as they are there."""
         if columns is None and has_words(path, format):
-            return iter_tagged(path, format=format, labels_required=False)
+            return iter_tagged(path, format=format, labels_required=False, ignore_labels=True)
         return super().stream(path, columns=columns, format=format, warnings=warnings)
 
     @classmethod
@@ -145,7 +145,9 @@ class NerTask(Task):
         if given is not None and (isinstance(given, str) or not isinstance(given, Sequence)):
             raise ConfigError(f"options.labels must be a list, got {given!r}", hint='["PER", "LOC"]')
         found = {span.label for r in records if isinstance(r.label, Tagged) for span in r.label.entities}
-        types = [str(kind) for kind in given] if given else sorted(found)
+        types = [str(kind).strip() for kind in given] if given else sorted(found)
+        if not all(types):
+            raise ConfigError("options.labels has a type without a name", hint='["PER", "LOC"]')
         if not types:
             raise DataError("there is no entity in the training data", hint="Check the column or key of the tags.")
         return cls(("O", *(f"{prefix}-{kind}" for kind in types for prefix in "BI")))
@@ -281,11 +283,14 @@ class NerTask(Task):
         """Return the entities, and the tag of each word."""
         tags, sure = [], []
         for place in words.places:
-            logits = torch.from_numpy(scores[place]) if place is not None else None
-            shares = logits.double().softmax(dim=-1) if logits is not None else None
-            best = int(shares.argmax()) if shares is not None else self.labels.index("O")
+            if place is None:
+                tags.append("O")
+                sure.append(1.0)
+                continue
+            shares = torch.from_numpy(scores[place]).double().softmax(dim=-1)
+            best = int(shares.argmax())
             tags.append(self.labels[best])
-            sure.append(float(shares[best]) if shares is not None else 1.0)
+            sure.append(float(shares[best]))
         found = []
         for first, last, kind in entities_of(tags) if self.grouped else [(i, i + 1, tag) for i, tag in enumerate(tags)]:
             start, end = words.words[first][0], words.words[last - 1][1]

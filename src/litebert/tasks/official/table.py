@@ -5,6 +5,7 @@ To add one: subclass ``OfficialData`` where its files are read, and name it in `
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -73,6 +74,10 @@ class GlueFiles(OfficialData):
         return read_glue(self.glue, folder, split, file=file, warnings=warnings)
 
 
+_VERSION = re.compile(r"v(\d+\.\d+)")
+"""How the name of one of SQuAD's files tells its version."""
+
+
 @dataclass(frozen=True)
 class SquadFiles(OfficialData):
     """SQuAD, or a data set in its layout: the file of a split begins with its name.
@@ -117,7 +122,9 @@ class SquadFiles(OfficialData):
         home = Path(folder)
         if not home.is_dir():
             raise DataError(f"there is no folder {folder}", hint="It should hold SQuAD's files.", path=folder)
-        files = (path for path in home.glob(f"{split}*.json*") if path.is_file())
+        files = [path for path in home.glob(f"{split}*.json*") if path.is_file()]
+        named = ((path, _VERSION.search(path.name)) for path in files)
+        files = [path for path, version in named if version is None or version[1] == self.version]
         return sorted(files, key=lambda path: (self.version not in path.name, len(path.name), path.name))
 
     def read(self, folder: str | Path, split: str, *, file: str | None = None, warnings: list[str]) -> list[Record]:

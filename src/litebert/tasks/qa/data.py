@@ -7,7 +7,6 @@ SQuAD 1.1, 2.0 and all data sets that follow it (XQuAD). A table has one questio
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,14 +15,15 @@ from typing import Any
 
 from litebert.errors import DataError, described, nearest
 from litebert.tasks.reading.columns import Columns
-from litebert.tasks.reading.records import Record, StructuredLabel
-from litebert.tasks.reading.rows import PEEK, STDIN, Table, json_document, open_table
+from litebert.tasks.reading.records import Record, StructuredLabel, identifier
+from litebert.tasks.reading.rows import PEEK, STDIN, Table, json_document, json_value, open_table
 
 QUESTIONS = ("question", "query", "text")
 CONTEXTS = ("context", "passage", "paragraph", "document", "text_pair", "pair")
 ANSWERS = ("answers", "answer", "answer_text", "label")
 STARTS = ("answer_start", "start")
 IDS = ("id", "qid", "question_id", "guid", "index")
+IMPOSSIBLE = ("is_impossible", "impossible")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,12 @@ class Gold(StructuredLabel):
     Attributes:
         texts: Each as it stands in the context; none where the context has no answer.
         starts: First character of each.
+        elsewhere: Further right answers that are not in the context; they count where answers are scored, and only there.
     """
 
     texts: tuple[str, ...] = ()
     starts: tuple[int, ...] = ()
+    elsewhere: tuple[str, ...] = ()
 
 
 @dataclass
@@ -45,6 +47,7 @@ class _Report:
 
     moved: int = 0
     lost: int = 0
+    elsewhere: int = 0
     first_lost: str = ""
     answered: int = 0
 
@@ -135,7 +138,7 @@ def _record(raw: _Raw, number: int, path: str | Path, report: _Report, *, labels
         raise DataError(
             f"{where} has no answers", hint='One without an answer says so: "answers": [].', path=path, line=raw.line
         )
-    return Record(text=raw.question, pair=raw.context, label=label, id=raw.id, line=raw.line)
+    return Record(text=raw.question, pair=raw.context, label=label, id=identifier(raw.id), line=raw.line)
 
 
 def _gold(answers: Any, context: str, where: str, path: str | Path, line: int | None, report: _Report) -> Gold | None:
@@ -150,7 +153,9 @@ def _gold(answers: Any, context: str, where: str, path: str | Path, line: int | 
         report.lost += 1
         report.first_lost = report.first_lost or where
         return None
-    return Gold(tuple(text for text, _ in kept), tuple(place for _, place in kept))
+    elsewhere = tuple(text for text, place in found if place is None)
+    report.elsewhere += len(elsewhere)
+    return Gold(tuple(text for text, _ in kept), tuple(place for _, place in kept), elsewhere)
 
 
 def _pairs(answers: Any, where: str, path: str | Path, line: int | None) -> list[tuple[str, int | None]]:
@@ -160,8 +165,9 @@ def _pairs(answers: Any, where: str, path: str | Path, line: int | None) -> list
         if isinstance(texts, str):
             texts, starts = [texts], starts if isinstance(starts, list) else [starts]
         texts = texts or []
-        starts = starts or [None] * len(texts)
-        if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
+        many = len(texts) if isinstance(texts, list) else 0
+        starts = starts or [None] * many
+        if not isinstance(texts, list) or not isinstance(starts, list) or many != len(starts):
             raise DataError(
                 f"{where} does not have one answer_start for each text", hint='{"text": ["..."], "answer_start": [12]}',
                 path=path, line=line,
@@ -228,6 +234,10 @@ def _tell(report: _Report, count: int, path: str | Path, warnings: list[str]) ->
         warnings.append(
             f"{name}: {report.lost} questions left without a label, their answers are not in the context ({report.first_lost})"
         )
+    if report.elsewhere:
+        warnings.append(
+            f"{name}: {report.elsewhere} answers are not in their context, others of their questions are; they count in scores only"
+        )
     if report.answered:
         warnings.append(
             f"{name}: {report.answered} questions are said to be impossible and have answers; they count as without one"
@@ -273,6 +283,7 @@ class _Places:
     answers: str | None
     start: str | None
     id: str | None
+    impossible: str | None
 
 
 def _rows(path: str | Path, columns: Columns | None, format: str | None, *, labels_required: bool) -> Iterator[_Raw]:
@@ -299,7 +310,9 @@ def _cells(table: Table, there: list[str], places: _Places) -> Iterator[_Raw]:
             places = replace(places, **{name: one for name, one in vars(more).items() if vars(places)[name] is None})
         cell = row if isinstance(row, Mapping) else dict(zip(there, row, strict=True))
         value = _answers(cell.get(str(places.answers)), cell.get(places.start) if places.start else None)
-        yield _Raw(cell.get(str(places.question)), cell.get(str(places.context)), value, cell.get(str(places.id)), line)
+        impossible = _truth(cell.get(places.impossible)) if places.impossible else False
+        question, context = cell.get(str(places.question)), cell.get(str(places.context))
+        yield _Raw(question, context, value, cell.get(str(places.id)), line, impossible)
 
 
 def _places(
@@ -324,6 +337,7 @@ def _places(
         answers=column(given.label, ANSWERS, "the answers", needed=labels_required),
         start=column(None, STARTS, "the first character", needed=False),
         id=column(given.id, IDS, "the id", needed=False),
+        impossible=column(None, IMPOSSIBLE, "what has no answer", needed=False),
     )
 
 
@@ -331,15 +345,33 @@ def _answers(value: Any, start: Any) -> Any:
     """Return a cell's answers: a list or an object that a table without types holds as text, else one text."""
     if isinstance(value, str) and value.strip().startswith(("{", "[")):
         try:
-            found = json.loads(value)
+            found = json_value(value)
         except ValueError:
             found = None
         items = found if isinstance(found, list) else [found]
         if all(isinstance(item, str) or (isinstance(item, Mapping) and "text" in item) for item in items):
-            return found  # else it only looks like JSON, as the answer [12] does
+            return _with_starts(found, start)  # else it only looks like JSON, as the answer [12] does
     if isinstance(value, str):
         return [{"text": value, "answer_start": _place(start)}] if value.strip() else []
-    return value
+    return _with_starts(value, start)
+
+
+def _with_starts(answers: Any, start: Any) -> Any:
+    """Return answers of which another column says where they begin as the official layout has them; others as they are."""
+    if isinstance(start, str):
+        try:
+            start = json_value(start)
+        except ValueError:
+            start = None
+    texts = isinstance(answers, list) and bool(answers) and all(isinstance(one, str) for one in answers)
+    if not texts or start is None:
+        return answers
+    return {"text": answers, "answer_start": start if isinstance(start, list) else [start]}
+
+
+def _truth(cell: Any) -> bool:
+    """Return what a cell says of true and false; an empty one says false."""
+    return str(cell).strip().lower() in ("true", "1", "1.0", "yes")
 
 
 def _place(cell: Any) -> Any:

@@ -79,7 +79,8 @@ def best_threshold(null: np.ndarray, figures: np.ndarray, answerable: np.ndarray
     """Return the best mean figure over all thresholds, and the threshold (``find_best_thresh``).
 
     Args:
-        null: (N,) how much more no answer is preferred to the best one; nothing is answered above the threshold.
+        null: (N,) how much more no answer is preferred to the best one, infinitely where there is none; nothing is answered above the
+            threshold.
         figures: (N,) exact match or F1 of the best answer, where there is one.
         answerable: (N,) bool.
     """
@@ -89,10 +90,11 @@ def best_threshold(null: np.ndarray, figures: np.ndarray, answerable: np.ndarray
     sums = (~answerable).sum() + np.concatenate([[0.0], np.cumsum(gains)])
     best = int(sums.argmax())
     values = null[order]
-    if best == 0:
-        threshold = float(values[0]) - 1.0 if values.size else 0.0
-    elif best == values.size:
-        threshold = float(values[-1]) + 1.0
+    finite = values[np.isfinite(values)]
+    if best == 0 or not finite.size:
+        threshold = float(finite[0]) - 1.0 if finite.size else 0.0
+    elif best >= finite.size:
+        threshold = float(finite[-1]) + 1.0
     else:
         threshold = float(values[best - 1] + values[best]) / 2
     return float(sums[best] / max(null.size, 1)), threshold

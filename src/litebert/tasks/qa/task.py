@@ -280,7 +280,7 @@ class QaTask(Task):
     def _score(self, best: Sequence[Decoded], records: Sequence[Record], known: Sequence[int]) -> Score:
         answers = [self._answer(*one) for one in best]
         predicted = [answer.answer for answer in answers]
-        golds = [cast(Gold, records[i].label).texts for i in known]
+        golds = [_right(records[i]) for i in known]
         figures = scored(predicted, golds, empty=self.unanswerable)
         metrics = {"f1": float(figures.f1.mean()), "exact_match": float(figures.exact.mean())}
         baseline = {}
@@ -298,7 +298,12 @@ class QaTask(Task):
             for i in sorted(range(len(known)), key=lambda i: (figures.f1[i], -answers[i].score))[:_SHOWN]
             if figures.f1[i] < 1
         ]  # fmt: skip
-        return Score(metrics["f1"], Evaluation(metrics=metrics, baseline=baseline, worst=worst))
+        evaluation = Evaluation(metrics=metrics, baseline=baseline, worst=worst)
+        if len(known) < len(records):
+            evaluation.notes.append(
+                f"{len(known)} of {len(records)} questions are scored: of the rest no right answer is known"
+            )
+        return Score(metrics["f1"], evaluation)
 
     def tune(self, outputs: Outputs, records: Sequence[Record], examples: Sequence[Example]) -> Self:
         """Search the threshold that gives the best F1 on held-out questions."""
@@ -319,7 +324,7 @@ class QaTask(Task):
             return self
         texts = [passage.text[spans[0].start : spans[0].end] if spans else "" for passage, spans, _ in best]
         null = np.array([score - spans[0].score if spans else np.inf for _, spans, score in best])
-        figures = scored(texts, [cast(Gold, records[i].label).texts for i in known])
+        figures = scored(texts, [_right(records[i]) for i in known])
         _, threshold = best_threshold(null, figures.f1, figures.answerable)
         return replace(self, threshold=threshold)
 
@@ -368,6 +373,12 @@ class ConditionalQaTask(QaTask):
 def _labelled(records: Sequence[Record]) -> list[int]:
     """Return which records have a label: an answer that is not in its passage is none."""
     return [i for i, record in enumerate(records) if isinstance(record.label, Gold)]
+
+
+def _right(record: Record) -> tuple[str, ...]:
+    """Return all right answers of a question, those that its passage does not have letter by letter as well."""
+    label = cast(Gold, record.label)
+    return label.texts + label.elsewhere
 
 
 def _excerpt(record: Record) -> str:

@@ -6,7 +6,6 @@ files themselves are read in ``rows.py``.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,7 +23,7 @@ from litebert.tasks.reading.columns import (
     parse_columns,
     passed_over,
 )
-from litebert.tasks.reading.rows import FORMATS, PEEK, STDIN, Row, Table, content_hash, open_table
+from litebert.tasks.reading.rows import FORMATS, PEEK, STDIN, Row, Table, content_hash, json_value, open_table
 
 __all__ = [
     "FORMATS",
@@ -195,9 +194,8 @@ def _records(
     waiting = str(path) == STDIN and options.ignore_labels  # perhaps for the answer to the first object
     table = open_table(path, format=format, header=header, columned=bool(given), peek=1 if waiting else PEEK)
     empty: list[int] = []
-    replaced: list[int] = []
     count, places = 0, Columns()
-    for line, row, places in _placed(table, columns, options, growing=waiting):
+    for line, row, places in _placed(table, columns, options):
         try:
             record = _record(table, row, line, places, options)
         except LitebertError as error:
@@ -208,29 +206,33 @@ def _records(
             if not options.keep_empty:
                 continue
         count += 1
-        yield without_surrogates(record, replaced)
+        yield record
     warnings += [f"{table.name}: {told}" for told in passed_over(table, columns, places, options)]
     _warn(warnings, table.name, empty, "without text" if options.keep_empty else "without text skipped")
-    _warn(warnings, table.name, replaced, "with unpaired surrogates (halves of characters), replaced by U+FFFD")
+    warn_mended(warnings, table)
     if not count:
         skipped = f"; {len(empty)} rows have no text" if empty else ""
         raise DataError(f"{table.name} has no usable rows{skipped}", hint="Check the text column.", path=table.name)
 
 
-def _placed(
-    table: Table, columns: Columns, options: ReadOptions, *, growing: bool
-) -> Iterator[tuple[int, Row, Columns]]:
-    """Yield rows with the places of what is in them; ``growing``: a second text and an id may be keys of later objects only."""
+def _placed(table: Table, columns: Columns, options: ReadOptions) -> Iterator[tuple[int, Row, Columns]]:
+    """Yield rows with the places of what is in them; a second text and an id may be keys of later objects only."""
     places = choose_columns(table, columns, options) if table.width else Columns()
     names = dict.fromkeys(table.names or ())
     for line, row in table.rows:
-        if growing and isinstance(row, Mapping) and not names.keys() >= row.keys():
+        if isinstance(row, Mapping) and not names.keys() >= row.keys():
             names.update(dict.fromkeys(row))
             more = choose_columns(replace(table, names=list(names), width=len(names)), columns, options)
             if places.pair is None and more.text == places.text:
                 places = replace(places, pair=more.pair)
             places = replace(places, id=more.id if places.id is None else places.id)
         yield line, row, places
+
+
+def warn_mended(warnings: list[str], table: Table) -> None:
+    """Tell which rows of a table held halves of characters; to be called when all are read."""
+    told = "with unpaired surrogates (halves of characters), replaced by U+FFFD"
+    _warn(warnings, table.name, list(dict.fromkeys(table.mended)), told)
 
 
 def _warn(warnings: list[str], name: str, lines: list[int], what: str) -> None:
@@ -259,7 +261,7 @@ def _record(table: Table, row: Row, line: int, places: Columns, options: ReadOpt
         raise DataError(f"{where} has no label", hint="Every row needs one here.")
     pair = None if places.pair is None else _text(cell(places.pair), where)
     extra = _extra(table, row, places) if options.keep_extra else {}
-    return Record(_text(cell(places.text), where), pair, label, _identifier(cell(places.id)), line, extra)
+    return Record(_text(cell(places.text), where), pair, label, identifier(cell(places.id)), line, extra)
 
 
 def _extra(table: Table, row: Row, places: Columns) -> dict[str, Any]:
@@ -278,25 +280,9 @@ def _text(value: Any, where: str) -> str:
     return value
 
 
-def _identifier(value: Any) -> str | int | None:
+def identifier(value: Any) -> str | int | None:
+    """Return an id as it is kept: a whole number, else text, whatever type a file gives it."""
     return value if value is None or (isinstance(value, int) and not isinstance(value, bool)) else str(value)
-
-
-def without_surrogates(record: Record, lines: list[int]) -> Record:
-    """Return a record without halves of surrogate pairs, which JSON can spell and no tokenizer can encode.
-
-    Args:
-        record: Any.
-        lines: Receives its line if something was replaced.
-    """
-    if record.text.isascii() and (record.pair is None or record.pair.isascii()):
-        return record
-    texts = [record.text, record.pair]
-    cleaned = [None if text is None else re.sub("[\ud800-\udfff]", "\ufffd", text) for text in texts]
-    if cleaned == texts:
-        return record
-    lines.append(record.line or 0)
-    return replace(record, text=cleaned[0] or "", pair=cleaned[1])
 
 
 # Labels ---------------------------------------------------------------------------------------------------------------
@@ -345,7 +331,7 @@ def _several(value: Any, where: str) -> tuple[str, ...]:
         items: Any = re.split(r"[|;]", text)
         if text.startswith("["):
             try:
-                items = json.loads(text)
+                items = json_value(text)
             except ValueError:
                 raise DataError(f"{where}: the labels {text!r:.60} are not a JSON list", hint='["a", "b"]') from None
     else:

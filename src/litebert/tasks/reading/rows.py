@@ -17,12 +17,13 @@ import io
 import itertools
 import json
 import lzma
+import re
 import sys
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -49,6 +50,9 @@ _SIGNATURES = {
 PEEK = 64
 """Objects looked at to learn the column names; optional keys may be absent from the first."""
 
+_HALF = re.compile("[\ud800-\udfff]")
+_SPELT_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -60,6 +64,7 @@ class Table:
         width: How many columns.
         keyed: Rows are mappings instead of lists.
         rows: (line or item number from 1, cells).
+        mended: Receives the numbers of JSON rows that held halves of surrogate pairs, which no tokenizer can encode.
     """
 
     name: str
@@ -67,6 +72,7 @@ class Table:
     width: int
     keyed: bool
     rows: Iterator[tuple[int, Row]]
+    mended: list[int] = field(default_factory=list)
 
 
 def content_hash(path: str | Path) -> str:
@@ -231,7 +237,9 @@ def open_table(path: str | Path, *, format: str | None, header: bool, columned: 
     if format == "lines":
         return Table(name, ["text"], 1, False, ((n, [line]) for n, line in _no_nul(lines, name)))
     if format in ("json", "jsonl"):
-        return _keyed(_json_rows(lines, name) if format == "json" else _jsonl_rows(lines, name), name, peek)
+        mended: list[int] = []
+        read = _json_rows if format == "json" else _jsonl_rows
+        return replace(_keyed(read(lines, name, mended), name, peek), mended=mended)
     rows = _csv_rows(lines, name, _delimiter(first[1], header)) if format == "csv" else _tsv_rows(lines, name)
     return _headed(rows, name, header)
 
@@ -304,10 +312,41 @@ def _even(rows: Iterable[tuple[int, list[str]]], width: int, name: str) -> Itera
         yield number, cells
 
 
-def _jsonl_rows(lines: Iterable[tuple[int, str]], name: str) -> Iterator[tuple[int, Any]]:
+def _jsonl_rows(lines: Iterable[tuple[int, str]], name: str, mended: list[int]) -> Iterator[tuple[int, Any]]:
     for number, line in lines:
         if line.strip():
-            yield number, _parsed(line, name, number)
+            row = _parsed(line, name, number)
+            yield number, _noted(row, number, mended) if _SPELT_HALF.search(line) else row
+
+
+def _noted(row: Any, number: int, mended: list[int]) -> Any:
+    """Return a row without halves of characters, and note its number if it had some."""
+    whole = without_halves(row)
+    if whole != row:
+        mended.append(number)
+    return whole
+
+
+def without_halves(value: Any) -> Any:
+    """Return what JSON says with U+FFFD for each half of a surrogate pair, which JSON can spell and UTF-8 cannot; offsets stay."""
+    if isinstance(value, str):
+        return value if value.isascii() else _HALF.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [without_halves(one) for one in value]
+    if isinstance(value, dict):
+        return {without_halves(key): without_halves(one) for key, one in value.items()}
+    return value
+
+
+def json_value(text: str) -> Any:
+    """Return what a cell or a file says in JSON, without halves of characters.
+
+    Raises:
+        ValueError: It is no JSON.
+        RecursionError: It is too deep.
+    """
+    value = json.loads(text)
+    return without_halves(value) if _SPELT_HALF.search(text) else value
 
 
 def json_document(path: str | Path) -> Any | None:
@@ -329,7 +368,7 @@ def json_document(path: str | Path) -> Any | None:
     if several:
         return None
     try:
-        return json.loads("\n".join(line for _, line in itertools.chain(head, lines)))
+        return json_value("\n".join(line for _, line in itertools.chain(head, lines)))
     except (ValueError, RecursionError):
         return None
 
@@ -350,11 +389,11 @@ def _up_to_text(lines: Iterator[tuple[int, str]], head: list[tuple[int, str]]) -
     return ""
 
 
-def _json_rows(lines: Iterator[tuple[int, str]], name: str) -> Iterator[tuple[int, Any]]:
+def _json_rows(lines: Iterator[tuple[int, str]], name: str, mended: list[int]) -> Iterator[tuple[int, Any]]:
     head, several = _json_head(lines)
     lines = itertools.chain(head, lines)
     if several:
-        yield from _jsonl_rows(lines, name)
+        yield from _jsonl_rows(lines, name, mended)
         return
     text = "\n".join(line for _, line in lines)
     data = _parsed(text, name, None)
@@ -365,7 +404,8 @@ def _json_rows(lines: Iterator[tuple[int, str]], name: str) -> Iterator[tuple[in
             hint='Write [{"text": ..., "label": ...}, ...], or JSON Lines.',
             path=name,
         )
-    yield from enumerate(data, start=1)
+    spelt = _SPELT_HALF.search(text) is not None
+    yield from ((n, _noted(row, n, mended) if spelt else row) for n, row in enumerate(data, start=1))
 
 
 def _parsed(text: str, name: str, number: int | None) -> Any:

@@ -40,6 +40,8 @@ IDS = ("id", "pair_id", "doc_id", "docid", "document_id", "passage_id", "pid", "
 POSITIVES = ("positives", "positive", "pos", "positive_passages")
 NEGATIVES = ("negatives", "negative", "neg", "negative_passages", "hard_negatives")
 CANDIDATES = ("candidates", "texts", "passages", "documents", "docs")
+GROUPS = (("positives", POSITIVES), ("negatives", NEGATIVES), ("candidates", CANDIDATES))
+GROUP_LABELS = ("labels", "label", "relevances", "grades")
 
 UNORDERED = "unordered"
 """In ``Record.extra``: the texts of this query stand in no order that means something, such as the relevant ones first."""
@@ -119,34 +121,36 @@ class _Layout:
     label: str | None
     query_id: str | None
     id: str | None
-    groups: Mapping[str, Sequence[str]]  # positives, negatives, candidates, labels -> keys, of which a row has one
+    grouped: bool  # a row may hold all texts of its query
     labelled: bool
     labels_required: bool
 
     def records(self, row: Mapping[str, Any], line: int) -> Iterator[Record]:
         query = _text(row.get(self.query), "query")
-        if self.groups:
-            yield from self._grouped(row, query, line)
+        names = {name.strip().lower(): name for name in reversed(list(row))}
+        found = _groups(row, names) if self.grouped else {}
+        key = self._cell(row, self.query_id or _first(names, QUERY_IDS))
+        own = self._cell(row, self.id or _first(names, IDS))
+        if found:
+            key = own if key is None else key
+            yield from self._of_group(found, query, key, line)
             return
-        label = None if self.label is None or not self.labelled else relevance(row.get(self.label))
-        extra = {} if self.query_id is None or row.get(self.query_id) is None else {"query_id": row[self.query_id]}
-        yield self._record(query, row.get(str(self.text)), label, self._cell(row, self.id), line, extra)
+        texts = [name for name in TEXTS if names.get(name) != self.query]
+        of_text, of_label = self.text or _first(names, texts), self.label or _first(names, LABELS)
+        label = relevance(row.get(str(of_label))) if self.labelled else None
+        yield self._record(query, row.get(str(of_text)), label, own, line, {} if key is None else {"query_id": key})
 
-    def _grouped(self, row: Mapping[str, Any], query: str, line: int) -> Iterator[Record]:
-        key = self._cell(row, self.query_id) if self.query_id else self._cell(row, self.id)
-        extra: dict[str, Any] = {UNORDERED: True} if "candidates" not in self.groups else {}
+    def _of_group(self, found: Mapping[str, Any], query: str, key: Any, line: int) -> Iterator[Record]:
+        extra: dict[str, Any] = {UNORDERED: True} if "candidates" not in found else {}
         extra |= {} if key is None else {"query_id": key}
-        for number, (text, label) in enumerate(self._candidates(row)):
+        for number, (text, label) in enumerate(self._candidates(found)):
             yield self._record(query, text, label, None if key is None else f"{key}-{number}", line, extra)
 
-    def _candidates(self, row: Mapping[str, Any]) -> Iterator[tuple[Any, float | None]]:
-        found = {
-            kind: next((row[k] for k in keys if row.get(k) is not None), None) for kind, keys in self.groups.items()
-        }
+    def _candidates(self, found: Mapping[str, Any]) -> Iterator[tuple[Any, float | None]]:
         for kind, label in (("positives", 1.0), ("negatives", 0.0)):
             yield from ((text, label if self.labelled else None) for text in _listed(found.get(kind)))
         texts = _listed(found.get("candidates"))
-        labels = _listed(found["labels"]) if "labels" in self.groups else [None] * len(texts)
+        labels = _listed(found["labels"]) if "labels" in found else [None] * len(texts)
         if self.labelled and len(labels) != len(texts):
             raise DataError(f"a query has {len(texts)} candidates and {len(labels)} labels", hint="One each.")
         for number, text in enumerate(texts):
@@ -185,7 +189,7 @@ def _layout(
     def column(wanted: Any, candidates: Sequence[str], what: str | None = None) -> str | None:
         if wanted is not None and str(wanted) not in names:
             raise DataError(f"there is no column {wanted!r}", hint=nearest(str(wanted), names), path=path, line=1)
-        found = str(wanted) if wanted is not None else next((lower[c] for c in candidates if c in lower), None)
+        found = str(wanted) if wanted is not None else _first(lower, candidates)
         if found is None and what is not None:
             raise DataError(
                 f"{table.name} has no column recognised as {what}; there are {', '.join(names) or '(none)'}",
@@ -194,14 +198,17 @@ def _layout(
             )  # fmt: skip
         return found
 
-    groups = {} if given.pair is not None or not table.keyed else _groups(lower)
+    groupable = given.pair is None and table.keyed
+    there = groupable and any(name in lower for _, usual in GROUPS for name in usual)
     query = column(given.text, QUERIES, "the query")
-    text = None if groups else column(given.pair, [t for t in TEXTS if lower.get(t) != query], "the text")
-    need = "the label" if labels_required and not groups else None
+    text = column(given.pair, [t for t in TEXTS if lower.get(t) != query], None if there else "the text")
+    need = "the label" if labels_required and not there else None
     label = None if ignore_labels else column(given.label, LABELS, need)
     rows = ((n, row if isinstance(row, Mapping) else dict(zip(names, row, strict=True))) for n, row in table.rows)
     key, of_query = column(given.id, IDS), column(None, QUERY_IDS)
-    return _Layout(table.name, rows, str(query), text, label, of_query, key, groups, not ignore_labels, labels_required)
+    return _Layout(
+        table.name, rows, str(query), text, label, of_query, key, groupable, not ignore_labels, labels_required
+    )
 
 
 def _named(table: Table, *, by_position: bool) -> tuple[Table, list[str]]:
@@ -225,12 +232,19 @@ def _named(table: Table, *, by_position: bool) -> tuple[Table, list[str]]:
     return Table(table.name, None, table.width, False, rows), ["query", "text", "label"][: table.width]
 
 
-def _groups(lower: Mapping[str, str]) -> dict[str, list[str]]:
-    kinds = (("positives", POSITIVES), ("negatives", NEGATIVES), ("candidates", CANDIDATES))
-    found = {kind: [lower[name] for name in names if name in lower] for kind, names in kinds}
-    groups = {kind: names for kind, names in found.items() if names}
-    labels = [lower[name] for name in ("labels", "label", "relevances", "grades") if name in lower]
-    return groups | ({"labels": labels} if labels and "candidates" in groups else {})
+def _first(names: Mapping[str, str], candidates: Sequence[str]) -> str | None:
+    return next((names[name] for name in candidates if name in names), None)
+
+
+def _groups(row: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a row holds of all texts of its query, by kind, and the labels of candidates; nothing where it is a pair."""
+    found: dict[str, Any] = {}
+    for kind, usual in (*GROUPS, ("labels", GROUP_LABELS)):
+        held = [row[names[name]] for name in usual if name in names and row[names[name]] is not None]
+        found |= {kind: held[0]} if held else {}
+    if "candidates" not in found:
+        found.pop("labels", None)
+    return found
 
 
 def _listed(value: Any) -> list[Any]:

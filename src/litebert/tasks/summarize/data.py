@@ -8,7 +8,6 @@ with Pretrained Encoders").
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,14 +17,16 @@ from typing import Any, cast
 from litebert.errors import DataError, described, nearest
 from litebert.tasks.reading.columns import Key
 from litebert.tasks.reading.documents import SENTENCES, of_sentences, spans_of
-from litebert.tasks.reading.records import Columns, Record, StructuredLabel
-from litebert.tasks.reading.rows import Row, Table, open_table
+from litebert.tasks.reading.records import Columns, Record, StructuredLabel, identifier
+from litebert.tasks.reading.rows import Row, Table, json_value, open_table
 from litebert.tasks.summarize.rouge import ngrams, rouge_words
 from litebert.text.sentences import split_sentences
 
 TEXTS = ("text", "document", "article", "body", "content", "story", "dialogue", "passage")
 SUMMARIES = ("summary", "highlights", "abstract", "target", "reference", "gold")
-CHOSEN = ("extracted", "labels", "label", "oracle")
+CHOSEN = ("extracted", "oracle")
+FLAGS = ("labels", "label")
+"""Lists under these names have a 0 or 1 for each sentence; under those of ``CHOSEN`` the sentences or their numbers from 0."""
 IDS = ("id", "fname", "guid", "index", "idx")
 
 _VERBATIM = 0.9
@@ -202,9 +203,7 @@ def _cells(table: Table, row: Row) -> Mapping[Key, Any]:
 
 
 def _record(cells: Mapping[Key, Any], columns: Columns, line: int, *, labelled: bool) -> Record:
-    identifier = _cell(cells, columns.id, IDS)
-    if identifier is not None and not isinstance(identifier, int):
-        identifier = str(identifier)
+    own_id = identifier(_cell(cells, columns.id, IDS))
     text = _cell(cells, columns.text, TEXTS)
     sentences = _cell(cells, None, (SENTENCES,)) if columns.text is None else None
     given = sentences if isinstance(sentences, list) else text
@@ -214,9 +213,36 @@ def _record(cells: Mapping[Key, Any], columns: Columns, line: int, *, labelled: 
         raise DataError(f"no text among {', '.join(map(repr, names))}", hint=hint)
     if not isinstance(given, str | list | None):
         raise DataError(f"the text is {described(given)}", hint="A string, or a list of sentences.")
-    record = of_sentences(given) if isinstance(given, list) else Record(given or "")
+    in_one = given or "" if not isinstance(given, list) else None
+    record = Record(in_one) if in_one is not None else _both(given, text, needed=not labelled)
     label = _label(cells, columns, record) if labelled else None
-    return replace(record, label=label, id=identifier, line=line)
+    return replace(record, label=label, id=own_id, line=line)
+
+
+def _both(sentences: Any, text: Any, *, needed: bool) -> Record:
+    """Return a document of given sentences; where it is given in one piece, too, with the places that they have there.
+
+    Args:
+        sentences: Of the document.
+        text: The document in one piece, if it is text.
+        needed: Refuse sentences that are not there: answers tell their places in it.
+    """
+    record = of_sentences(sentences)
+    if not isinstance(text, str):
+        return record
+    spans, at = [], 0
+    for sentence in sentences:
+        start = text.find(sentence, at)
+        if start < 0:
+            if needed:
+                raise DataError(
+                    f"the sentence {sentence!r:.60} is not in the text, or not behind the one before it",
+                    hint='Give "sentences" or "text", not both; places are told in what is given.',
+                )
+            return record
+        at = start + len(sentence)
+        spans.append((start, at))
+    return replace(record, text=text, extra={**record.extra, SENTENCES: tuple(spans)})
 
 
 def _knows(cells: Mapping[Key, Any], wanted: Key | None) -> bool:
@@ -235,35 +261,46 @@ def _cell(cells: Mapping[Key, Any], wanted: Key | None, candidates: Sequence[str
 
 def _label(cells: Mapping[Key, Any], columns: Columns, record: Record) -> Summary | None:
     wanted = columns.label if not isinstance(columns.label, tuple) else columns.label[0]
-    chosen = _cell(cells, None, CHOSEN) if wanted is None else None
-    if isinstance(chosen, str) and chosen.lstrip().startswith("["):
-        chosen = _list(chosen)
+    chosen, flags = (_listed(_cell(cells, None, names)) if wanted is None else None for names in (CHOSEN, FLAGS))
     reference = _cell(cells, wanted, SUMMARIES)
     if isinstance(reference, list) and all(isinstance(part, str) for part in reference):
         reference = "\n".join(reference)
     if reference is not None and not isinstance(reference, str):
         raise DataError(f"the summary is {described(reference)}", hint="A text, or a list of sentences.")
-    if isinstance(chosen, list):
-        return _given(chosen, reference, record)
+    taken = chosen if chosen is not None or flags is None else _flagged(flags, record)
+    if taken is not None:
+        return _given(taken, reference, record)
     return summary_of(record, reference) if reference is not None and reference.strip() else None
 
 
-def _list(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
+def _listed(value: Any) -> list[Any] | None:
+    """Return a cell's list, perhaps held as text; None where it is none."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = json_value(value)
+        except ValueError:
+            told = f"the extracted sentences {value!r:.40} are no JSON list"
+            raise DataError(told, hint="[0, 3] or [1, 0, 0, 1]") from None
+    return value if isinstance(value, list) else None
+
+
+def _flagged(flags: Sequence[Any], record: Record) -> Sequence[Any]:
+    """Return the numbers of the sentences that have a 1; what holds something else than flags as it is."""
+    if any(flag not in (0, 1) for flag in flags):
+        return flags
+    count = len(spans_of(record))
+    if len(flags) != count:
         raise DataError(
-            f"the extracted sentences {text!r:.40} are no JSON list", hint="[0, 3] or [1, 0, 0, 1]"
-        ) from None
+            f"there are {len(flags)} labels for {count} sentences",
+            hint='"labels" has a 0 or 1 for each of "sentences"; numbers of sentences are called "extracted".',
+        )
+    return [number for number, flag in enumerate(flags) if flag]
 
 
 def _given(chosen: Sequence[Any], reference: str | None, record: Record) -> Summary:
-    """Return the label where the data say which sentences belong to it: a 0 or 1 for each, their numbers from 0, or the sentences."""
+    """Return the label where the data say which sentences belong to it: their numbers from 0, or the sentences."""
     sentences = [record.text[start:end] for start, end in spans_of(record)]
-    flags = SENTENCES in record.extra and len(chosen) == len(sentences) and set(chosen) <= {0, 1}
-    if flags:
-        numbers = [i for i, flag in enumerate(chosen) if flag]
-    elif all(isinstance(one, int) and not isinstance(one, bool) for one in chosen):
+    if all(isinstance(one, int) and not isinstance(one, bool) for one in chosen):
         numbers = list(chosen)
     else:
         places = {_dense(sentence): i for i, sentence in enumerate(sentences)}
@@ -272,7 +309,7 @@ def _given(chosen: Sequence[Any], reference: str | None, record: Record) -> Summ
     if wrong is not None:
         raise DataError(
             f"{wrong!r:.60} is none of the document's {len(sentences)} sentences",
-            hint='"extracted" has numbers from 0 or the sentences letter by letter; "labels" a 0 or 1 for each of "sentences".',
+            hint='"extracted" has numbers from 0 or the sentences letter by letter; "labels" has a 0 or 1 for each sentence.',
         )
     numbers = sorted(set(numbers))
     own = tuple(sentences[i] for i in numbers)
