@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 @click.option("--chunk-tokens", type=int, help="Most tokens of a chunk; default: 128.")
 @click.option("--overlap", type=int, help="Most tokens a chunk shares with the one before; default: 32.")
 @click.option(
-    "--language", default="English", show_default=True, help="Whose word endings do not count for BM25, or none."
+    "--language", help="Whose word endings do not count for BM25, or none; default: as the index is, a new one English."
 )
 @click.option("--faq", is_flag=True, help="INPUT are tables of questions and answers.")
 @click.option("--wordings", metavar="FILE", help="With --faq: other wordings of questions, with their answers.")
 @click.option(
-    "--unknown-rate", type=click.FloatRange(0, 1), default=0.05, show_default=True,
-    help="With --faq: share of questions without an answer that may get one.",
+    "--unknown-rate", type=click.FloatRange(0, 1),
+    help="With --faq: share of questions without an answer that may get one; default: as the index is, a new one 0.05.",
 )  # fmt: skip
 @click.option("--prune", is_flag=True, help="Remove documents that are not among INPUT any more.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ...")
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 @common_options
 def command(
     *, model: str, inputs: tuple[str, ...], out: str, columns: str | None, encoding: str, chunk_tokens: int | None,
-    overlap: int | None, language: str, faq: bool, wordings: str | None, unknown_rate: float, prune: bool, device: str,
+    overlap: int | None, language: str | None, faq: bool, wordings: str | None, unknown_rate: float | None, prune: bool, device: str,
     precision: str, threads: int | None, as_json: bool,
     debug: bool,  # noqa: ARG001
 ) -> None:  # fmt: skip
@@ -62,7 +62,7 @@ def command(
     from litebert.cli.progress import counting
     from litebert.corpus.reading.documents import TextSettings
     from litebert.errors import Interrupted, UsageError
-    from litebert.search.build import build_index
+    from litebert.search.build import KEPT, build_index
     from litebert.search.location import open_store
     from litebert.search.models import load_embedder
     from litebert.settings import build_settings
@@ -83,8 +83,8 @@ def command(
         with stop_signals(_interrupt), counting("documents", None, quiet=as_json) as progress:
             built = build_index(
                 inputs, out, embedder, offsets, model=model, columns=chosen, encoding=encoding, chunks=chunks,
-                language=None if language.lower() == "none" else language.capitalize(), questions=faq, wordings=wordings,
-                unknown_rate=unknown_rate, prune=prune, progress=progress, store=store,
+                language=KEPT if language is None else None if language.lower() == "none" else language.capitalize(),
+                questions=faq, wordings=wordings, unknown_rate=unknown_rate, prune=prune, progress=progress, store=store,
             )  # fmt: skip
     except KeyboardInterrupt:
         again = shlex.join([program(), *sys.argv[1:]])

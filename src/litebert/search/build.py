@@ -27,6 +27,8 @@ from litebert.search.models import Offsets, TextEmbedder, lasting_name
 from litebert.search.store import LANGUAGES, Chunk, Store, StoredDocument
 from litebert.tasks.reading.columns import Columns
 
+KEPT = "as it is"
+"""For a language: that of the index; of a new one English."""
 APPROXIMATE_FROM = 100_000
 """Chunks from which an index for approximate search is built; below, every vector is compared."""
 _DOCUMENTS, _CHARACTERS = 256, 4 << 20
@@ -66,7 +68,7 @@ class Built:
 def build_index(
     inputs: Sequence[str], out: str, embedder: TextEmbedder, offsets: Offsets, *, model: str,
     columns: Columns | None = None, encoding: str = "utf-8", chunks: ChunkSettings | None = None,
-    language: str | None = "English", questions: bool = False, wordings: str | None = None, unknown_rate: float = 0.05,
+    language: str | None = KEPT, questions: bool = False, wordings: str | None = None, unknown_rate: float | None = None,
     prune: bool = False, batch: int = 1024, approximate_from: int = APPROXIMATE_FROM,
     progress: Callable[[int], None] | None = None, store: Store | None = None,
 ) -> Built:  # fmt: skip
@@ -81,10 +83,10 @@ def build_index(
         columns: Of tables; what is left out is recognised by its name.
         encoding: Of text files.
         chunks: How texts are cut; None keeps an existing index's way.
-        language: Whose word endings are removed for BM25; None for none.
+        language: Whose word endings are removed for BM25; None for none; default: an existing index's, for a new one English.
         questions: The inputs are tables of questions and answers.
         wordings: A table of other wordings of such questions with their answers, to learn from how sure an answer is.
-        unknown_rate: Share of unanswerable questions that may be answered.
+        unknown_rate: Share of unanswerable questions that may be answered; None: an existing index's, for a new one 5%.
         prune: Remove documents that are not among the inputs.
         batch: Chunks that are embedded and stored at once.
         approximate_from: Chunks from which search is approximate.
@@ -111,6 +113,7 @@ def build_index(
     store = store or open_store(out)
     with store.writing(), _seen() as seen:
         description = _described(store, embedder, model, chunks, language, "faq" if questions else "texts")
+        _refuse_namesakes(found, store)
         builder = _Builder(store, description, embedder, offsets, batch, Built(store.location))
         for group in _groups(read_documents(found, reading)):
             _refuse_twice(group, seen)
@@ -123,8 +126,21 @@ def build_index(
         return builder.finish(reading.warnings, approximate_from, others, unknown_rate)
 
 
+def _refuse_namesakes(files: Sequence[tuple[Path, str]], store: Store) -> None:
+    """Refuse files that would replace those of another folder, which are still there, because both have one name below their folder."""
+    for at in range(0, len(files), _DOCUMENTS):
+        by_id = {one: path for path, name in files[at : at + _DOCUMENTS] for one in (name, f"{name}:1", f"{name}:2")}
+        for identifier, source in store.sources(list(by_id)).items():
+            there, path = Path(source), by_id[identifier]
+            if there.is_file() and not there.samefile(path):
+                raise DataError(
+                    f"{path} would replace {there}, which is called {identifier!r} in the index, too",
+                    hint="Name the folder above both as the input, or choose another --out.", path=str(path),
+                )  # fmt: skip
+
+
 def _check_language(language: str | None) -> None:
-    if language is not None and language not in LANGUAGES:
+    if language not in (None, KEPT, *LANGUAGES):
         raise UsageError(f"there is no stemmer for {language!r}", hint=nearest(language, [*LANGUAGES, "none"]))
 
 
@@ -135,13 +151,17 @@ def _described(
     if found is None:
         found = Description(
             kind=kind, model=lasting_name(model), fingerprint=embedder.fingerprint, size=embedder.size,
-            chunks=chunks or ChunkSettings(), language=language,
+            chunks=chunks or ChunkSettings(), language="English" if language == KEPT else language,
         )  # fmt: skip
         store.create(found.size, found.language)
         store.write_description(dumped(found))
         return found
     check_model(found, embedder, model, store.location)
-    wanted = {"kind": kind, "chunks": chunks or found.chunks, "language": language}
+    wanted = {
+        "kind": kind,
+        "chunks": chunks or found.chunks,
+        "language": found.language if language == KEPT else language,
+    }
     for name, value in wanted.items():
         if (there := getattr(found, name)) != value:
             raise UsageError(
@@ -162,7 +182,6 @@ class _Builder:
         self.store, self.description, self.embedder, self.offsets = store, description, embedder, offsets
         self.batch, self.built = batch, built
         self.read = 0
-        self.questions = faq.Sample()
         self.fields: dict[str, list[Kind]] = {name: list(kinds) for name, kinds in description.fields.items()}
         self._waiting: list[tuple[Document, str, list[Chunk], bool]] = []
         self._chunks = 0
@@ -174,8 +193,6 @@ class _Builder:
         for document in group:
             self.read += 1
             digest = document.digest(self.description.chunks.model_dump(), self.description.language)
-            if self.description.kind == "faq" and (wording := _wording(document)) is not None:
-                self.questions.add(wording)
             if known.get(document.id) == digest:
                 self.built.unchanged += 1
                 continue
@@ -271,7 +288,7 @@ class _Builder:
         self.built.removed += len(gone)
 
     def finish(
-        self, warnings: list[str], approximate_from: int, wordings: list[faq.Wording], unknown_rate: float
+        self, warnings: list[str], approximate_from: int, wordings: list[faq.Wording], unknown_rate: float | None
     ) -> Built:
         """Make what was written what is answered from."""
         built = self.built
@@ -294,12 +311,27 @@ class _Builder:
             self.store.publish(dumped(self.description), approximate_from=approximate_from)
         return built
 
-    def _calibrated(self, others: list[faq.Wording], unknown_rate: float) -> faq.Calibration:
-        asked = self.questions.wordings()
+    def _calibrated(self, others: list[faq.Wording], unknown_rate: float | None) -> faq.Calibration:
+        before, built = self.description.faq, self.built
+        same = not (
+            built.added or built.changed or built.removed or others or self.store.is_ahead(dumped(self.description))
+        )
+        if before is not None and same and unknown_rate in (None, before.unknown_rate):
+            return before
+        if unknown_rate is None:
+            unknown_rate = faq.UNKNOWN_RATE if before is None else before.unknown_rate
+        asked = faq.some_asked(self.store.vectors(), self.description.size)
         found = faq.calibrate(
-            self._asked(asked), self._asked(others), self.store.vectors(), unknown_rate=unknown_rate,
-            warnings=self.built.warnings,
-        )  # fmt: skip
+            asked, self._asked(others), self.store.vectors(), unknown_rate=unknown_rate, warnings=self.built.warnings
+        )
+        if before is not None and before.given and not others:
+            learnt = {
+                name: getattr(before, name) for name in ("slope", "offset", "wordings", "answered", "right", "given")
+            }
+            found = found.model_copy(update=learnt)
+            self.built.warnings.append(
+                f"how sure an answer is was learnt from {before.given} other wordings and is kept; give them again to learn it anew"
+            )
         if (few := found.warning()) is not None:
             self.built.warnings.append(few)
         if not found.unknown:

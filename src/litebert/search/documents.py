@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -186,11 +187,20 @@ def _files_of(given: str, warnings: list[str]) -> list[tuple[Path, str]]:
             )
         return [(path, path.name)]
     matches = [Path(name) for name in glob.glob(given, recursive=True)] if set("*?[") & set(given) else []  # noqa: PTH207
-    if some := [(file, file.as_posix()) for file in sorted(matches) if file.is_file() and _known(file)]:
+    base = _before_wildcards(given)
+    if some := [
+        (file, file.relative_to(base).as_posix()) for file in sorted(matches) if file.is_file() and _known(file)
+    ]:
         return some
     beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     hint = nearest(path.name, beside) if 0 < len(beside) <= 20 else "Check the path."
     raise DataError(f"there is no file or folder {given}", hint=hint, path=given)
+
+
+def _before_wildcards(pattern: str) -> Path:
+    """Return the folder that a glob looks in."""
+    fixed = itertools.takewhile(lambda part: not set("*?[") & set(part), Path(pattern).parts)
+    return Path(*fixed)
 
 
 def _allowed() -> str:

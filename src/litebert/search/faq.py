@@ -27,6 +27,8 @@ from pydantic import Field
 from litebert.search.store import Chunk
 from litebert.settings import Settings
 
+UNKNOWN_RATE = 0.05
+"""Share of unanswerable questions that are answered, where nothing else is asked for."""
 ASKED = 2000
 """Questions of the file that are asked of the rest, at most."""
 TIE = 1e-5
@@ -56,6 +58,8 @@ class Calibration(Settings):
     """Share of the other wordings that are answered."""
     right: float | None = None
     """Share of these answers that are right."""
+    given: int = 0
+    """Other wordings that were given in a file, when the regression was learnt."""
 
     def confidence(self, similarity: float) -> float:
         """Return how sure an answer is, 0 to 1; what this means is in the module's description.
@@ -112,26 +116,6 @@ class Wording:
     answer: str
 
 
-class Sample:
-    """At most ``ASKED`` of any number of questions: the same ones in whatever order they come."""
-
-    def __init__(self) -> None:
-        self._heap: list[tuple[int, str, str]] = []
-
-    def add(self, wording: Wording) -> None:
-        """Take a question into account."""
-        key = int.from_bytes(hashlib.sha256(wording.question.encode("utf-8", "replace")).digest()[:8], "big")
-        item = (-key, wording.question, wording.answer)
-        if len(self._heap) < ASKED:
-            heapq.heappush(self._heap, item)
-        else:
-            heapq.heappushpop(self._heap, item)
-
-    def wordings(self) -> list[Wording]:
-        """Return the questions chosen."""
-        return [Wording(question, answer) for _, question, answer in sorted(self._heap, reverse=True)]
-
-
 def calibrate(
     asked: Asked, others: Asked, stored: Iterable[tuple[Sequence[Chunk], np.ndarray]], *, unknown_rate: float,
     warnings: list[str] | None = None,
@@ -169,7 +153,7 @@ def calibrate(
         threshold=threshold, unknown_rate=unknown_rate, unknown=[round(float(x), 6) for x in steps],
         questions=len(asked.wordings), slope=fitted[0] if fitted else None, offset=fitted[1] if fitted else None,
         wordings=len(known), answered=len(passing) / len(known) if known else None,
-        right=sum(passing) / len(passing) if passing else None,
+        right=sum(passing) / len(passing) if passing else None, given=len(others.wordings),
     )  # fmt: skip
 
 
@@ -179,6 +163,27 @@ class Asked:
 
     wordings: Sequence[Wording]
     vectors: np.ndarray
+
+
+def some_asked(stored: Iterable[tuple[Sequence[Chunk], np.ndarray]], size: int) -> Asked:
+    """Return at most ``ASKED`` of the questions of an index: the same ones in whatever order they come.
+
+    Args:
+        stored: All of them with their vectors (B, H), in batches.
+        size: H.
+    """
+    heap: list[tuple[int, str, str, int, np.ndarray]] = []
+    for chunks, vectors in stored:
+        for chunk, vector in zip(chunks, vectors, strict=True):
+            key = int.from_bytes(hashlib.sha256(chunk.text.encode("utf-8", "replace")).digest()[:8], "big")
+            item = (-key, chunk.text, str(chunk.metadata.get("answer", "")), len(heap), vector.copy())
+            if len(heap) < ASKED:
+                heapq.heappush(heap, item)
+            elif item[:3] > heap[0][:3]:
+                heapq.heapreplace(heap, (*item[:3], heap[0][3], item[4]))
+    chosen = sorted(heap, key=lambda item: item[:4], reverse=True)
+    kept = np.array([item[4] for item in chosen], dtype=np.float32).reshape(-1, size)
+    return Asked([Wording(item[1], item[2]) for item in chosen], kept)
 
 
 class _Nearest:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from threading import Lock
 from typing import Any, Literal, Self, get_args, overload
 
 import numpy as np
@@ -69,6 +70,8 @@ class Hit:
 class Index:
     """A complete index. Use :meth:`open`.
 
+    One that lies in a folder is followed: what a later build has published is answered from at the next search. Threads may share it.
+
     Args:
         store: What keeps it.
         description: What it says about itself.
@@ -77,6 +80,7 @@ class Index:
 
     def __init__(self, store: Store, description: Description, embedder: TextEmbedder | None = None) -> None:
         self.store, self.description, self._embedder = store, description, embedder
+        self._following = Lock()
 
     @classmethod
     def open(
@@ -118,6 +122,19 @@ class Index:
         return index
 
     _loading: tuple[str, str, dict[str, Any]] | None = None
+
+    def _follow(self) -> None:
+        """Go over to what was published since the index was opened: who serves it opens it once."""
+        with self._following:
+            if not self.store.is_behind():
+                return
+            description = read_description(self.store)
+            if description is None or description.state != "complete":
+                return
+            if self._embedder is not None:
+                check_model(description, self._embedder, None, self.store.location)
+            self.store.open(description.model_dump(mode="json"))
+            self.description = description
 
     @property
     def embedder(self) -> TextEmbedder:
@@ -184,6 +201,7 @@ class Index:
             raise UsageError(f"top must be at least 1, not {top}")
         if not 0 <= dense_weight <= 1:
             raise UsageError(f"dense_weight must be 0 to 1, not {dense_weight}")
+        self._follow()
         condition = None if filter is None else parse_filter(filter, self.description.fields)
         depth = max(candidates or CANDIDATES, top)
         queries = [query] if isinstance(query, str) else list(query)
@@ -228,6 +246,7 @@ class Index:
             DataError: Nothing passes the filter.
             UsageError: The index was not built as one of questions and answers.
         """
+        self._follow()
         calibration = self.description.faq
         if calibration is None:
             raise UsageError(

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ _FOLDER = "store"
 _TYPES: dict[Kind, str] = {"text": "string", "number": "double", "flag": "boolean"}
 _COLUMNS = ["document", "ordinal", "text", "start", "end", "source", "metadata"]
 _KEPT = timedelta(hours=1)
-"""How long searches that are under way may go on with a version that has been replaced."""
+"""How long versions are kept at least; the one that is replaced stays in any case, for searches that are under way."""
 _PROBED, _REFINED, _COMPARED = 32, 10, 400
 """Parts of the approximate index that are looked at; how many times ``top`` vectors are compared exactly, and how many at least."""
 
@@ -56,6 +56,7 @@ class LanceStore:
         self.folder = Path(location)
         self._lancedb: Any = lancedb
         self._open: Any = None
+        self._opened: tuple[int, ...] | None = None
 
     # Description ------------------------------------------------------------------------------------------------------
 
@@ -139,6 +140,14 @@ class LanceStore:
             rows = self._table.search().where(f"ordinal = 0 AND {_among(documents)}").select(["document", "digest"])
             return {row["document"]: row["digest"] for row in rows.limit(len(documents)).to_list()}
 
+    def sources(self, documents: Sequence[str]) -> dict[str, str]:
+        """See ``Store``."""
+        if not documents:
+            return {}
+        with self._explained():
+            rows = self._table.search().where(f"ordinal = 0 AND {_among(documents)}").select(["document", "source"])
+            return {row["document"]: row["source"] for row in rows.limit(len(documents)).to_list()}
+
     def put(self, documents: Sequence[StoredDocument], replaced: Sequence[str]) -> None:
         """See ``Store``; killed between the two steps, documents are missing here, not in what is answered from."""
         self.remove(replaced)
@@ -207,7 +216,7 @@ class LanceStore:
             self.write_description({**data, "version": version})
             for tag in set(table.tags.list()) - {ours}:
                 table.tags.delete(tag)
-            table.optimize(cleanup_older_than=_KEPT)
+            table.optimize(cleanup_older_than=max(_KEPT, _age(table, data.get("version"))))
 
     def is_ahead(self, data: Mapping[str, Any]) -> bool:
         """See ``Store``."""
@@ -218,10 +227,22 @@ class LanceStore:
 
     def open(self, data: Mapping[str, Any]) -> None:
         """See ``Store``."""
+        opened = self._state()
         with self._explained():
             table = self._lancedb.connect(str(self.folder / _FOLDER)).open_table(_TABLE)
             table.checkout(int(data["version"]))
-        self._open = table
+        self._open, self._opened = table, opened
+
+    def is_behind(self) -> bool:
+        """See ``Store``: the description is a new file whenever it is written."""
+        return self._opened is not None and self._state() not in (None, self._opened)
+
+    def _state(self) -> tuple[int, ...] | None:
+        try:
+            found = (self.folder / DESCRIPTION).stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
 
     @property
     def _table(self) -> Any:
@@ -275,6 +296,12 @@ class LanceStore:
                 hint="If files are missing or damaged, build it again in another folder; if the disk is full, free space.",
                 path=self.folder,
             ) from error
+
+
+def _age(table: Any, version: Any) -> timedelta:
+    """Return how long ago a version was made, and a little more: what was answered from stays until the next version is published."""
+    made: list[datetime] = [one["timestamp"] for one in table.list_versions() if one["version"] == version]
+    return datetime.now(made[0].tzinfo) - made[0] + timedelta(minutes=1) if made else timedelta(0)
 
 
 def _found(row: Mapping[str, Any], score: float) -> Found:

@@ -115,13 +115,19 @@ class MilvusStore:
     def add_fields(self, fields: Fields) -> None:
         """See ``Store``; there is room for any."""
 
+    def sources(self, documents: Sequence[str]) -> dict[str, str]:
+        """See ``Store``."""
+        return {row["document"]: row["source"] for row in self._firsts(documents, "source")}
+
     def digests(self, documents: Sequence[str]) -> dict[str, str]:
         """See ``Store``."""
-        conditions = [f"ordinal == 0 and {among('document', some)}" for some in _parts(documents)]
-        rows = [
-            row for condition in conditions for page in self._pages(condition, ["document", "digest"]) for row in page
-        ]
-        return settled((row["document"], row["digest"]) for row in rows)
+        return settled((row["document"], row["digest"]) for row in self._firsts(documents, "digest"))
+
+    def _firsts(self, documents: Sequence[str], column: str) -> Iterator[dict[str, Any]]:
+        """Yield a column of the first chunks of documents."""
+        for some in _parts(documents):
+            for page in self._pages(f"ordinal == 0 and {among('document', some)}", ["document", column]):
+                yield from page
 
     def _pages(self, condition: str, columns: list[str]) -> Iterator[list[dict[str, Any]]]:
         pages = self._call(
@@ -193,6 +199,10 @@ class MilvusStore:
         """See ``Store``."""
         self._language = data.get("language")
         self._call("load_collection", self.name)
+
+    def is_behind(self) -> bool:
+        """See ``Store``."""
+        return False
 
     def count(self) -> tuple[int, int]:
         """See ``Store``."""

@@ -125,6 +125,11 @@ class QdrantStore:
     def add_fields(self, fields: Fields) -> None:
         """See ``Store``; there is room for any."""
 
+    def sources(self, documents: Sequence[str]) -> dict[str, str]:
+        """See ``Store``."""
+        pages = self._pages(self._first(documents), with_payload=["document", "source"]) if documents else ()
+        return {point.payload["document"]: point.payload["source"] for page in pages for point in page}
+
     def digests(self, documents: Sequence[str]) -> dict[str, str]:
         """See ``Store``."""
         if not documents:
@@ -215,6 +220,10 @@ class QdrantStore:
     def open(self, data: Mapping[str, Any]) -> None:
         """See ``Store``."""
         self._language = data.get("language")
+
+    def is_behind(self) -> bool:
+        """See ``Store``."""
+        return False
 
     def count(self) -> tuple[int, int]:
         """See ``Store``."""

@@ -125,6 +125,9 @@ class Store(Protocol):
     def digests(self, documents: Sequence[str]) -> dict[str, str]:
         """Return the digests of those documents that are there; one that was stopped half-way has none or a wrong one."""
 
+    def sources(self, documents: Sequence[str]) -> dict[str, str]:
+        """Return the files that those documents are from that are there."""
+
     def put(self, documents: Sequence[StoredDocument], replaced: Sequence[str]) -> None:
         """Add documents, in place of what there is of those in ``replaced``."""
 
@@ -148,6 +151,12 @@ class Store(Protocol):
 
     def open(self, data: Mapping[str, Any]) -> None:
         """Get ready to answer from the state that a description belongs to."""
+
+    def is_behind(self) -> bool:
+        """Return whether another state than the one that was opened is answered from by now; cheap enough for every search.
+
+        Never true of a server, which answers from what is there.
+        """
 
     def count(self) -> tuple[int, int]:
         """Return how many documents and chunks there are."""

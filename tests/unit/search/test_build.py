@@ -12,6 +12,9 @@ import pytest
 from litebert.errors import DataError, UsageError
 from litebert.search import Index
 from litebert.search.chunks import ChunkSettings
+from litebert.search.description import read_description
+from litebert.search.documents import find_files
+from litebert.search.location import open_store
 from tests.unit.search.conftest import ROWS
 from tests.unit.search.fakes import WordCounts
 
@@ -258,6 +261,43 @@ def test_two_files_of_one_name(tmp_path, write, build):
     with pytest.raises(DataError, match=r"would both be called 'a\.txt'"):
         build([one, two], str(tmp_path / "index"))
     assert build(str(tmp_path / "input"), str(tmp_path / "index")).documents == 2
+
+
+def test_files_of_two_runs_that_would_have_one_name(tmp_path, write, build):
+    place = str(tmp_path / "index")
+    write("The wing carries the aircraft.", "pa/README.md"), write("Bread needs flour.", "pb/README.md")
+    write([{"text": "one"}], "pa/rows.jsonl"), write([{"text": "two"}], "pc/rows.jsonl")
+    write([{"id": "x", "text": "one"}], "pd/named.jsonl"), write([{"id": "x", "text": "two"}], "pe/named.jsonl")
+    home = tmp_path / "input"
+    build([str(home / "pa")], place)
+    for folder in ("pb", "pc"):
+        with pytest.raises(DataError, match=r"would replace .*pa.*, which is called .* in the index, too"):
+            build([str(home / folder)], place)
+    build([str(home / "pd")], place)
+    assert build([str(home / "pe")], place).changed == 1, "a row says itself which it is"
+    assert build([str(home / "pa/../pa")], place).unchanged == 2
+    (home / "pa").rename(home / "moved")
+    assert build([str(home / "moved")], place).unchanged == 2
+    (home / "moved/README.md").unlink()
+    assert build([str(home / "pb")], place).changed == 1, "what it was is not there any more"
+
+
+def test_a_glob_names_files_as_its_folder_does(tmp_path, write, monkeypatch):
+    write("a", "notes/a.md"), write("b", "notes/deep/b.md"), write("c", "c.md")
+    monkeypatch.chdir(tmp_path / "input")
+    for pattern in ("notes/**/*.md", str(tmp_path / "input/notes/**/*.md"), "notes"):
+        assert [name for _, name in find_files([pattern])] == ["a.md", "deep/b.md"]
+    assert [name for _, name in find_files(["*.md"])] == ["c.md"]
+    assert [name for _, name in find_files(["not*/*.md"])] == ["notes/a.md"]
+
+
+def test_the_language_of_an_index_is_kept(tmp_path, write, build):
+    place, path = str(tmp_path / "index"), write("Die Katze schläft.", "a.txt")
+    build(path, place, language="German")
+    build(path, place)
+    assert read_description(open_store(place)).language == "German"
+    with pytest.raises(UsageError, match="language = German, not None"):
+        build(path, place, language=None)
 
 
 def test_the_description_names_everything(tmp_path, write, build):

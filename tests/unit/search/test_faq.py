@@ -1,6 +1,5 @@
 """Questions and answers: the right one, "I don't know", and what the confidence says."""
 
-import json
 import random
 
 import numpy as np
@@ -8,7 +7,8 @@ import pytest
 
 from litebert.errors import DataError, UsageError
 from litebert.search import Index
-from litebert.search.faq import Calibration, Sample, Wording, _threshold
+from litebert.search.faq import Calibration, _threshold, some_asked
+from litebert.search.store import Chunk
 from litebert.tasks.reading.columns import parse_columns
 from tests.unit.search.fakes import WordCounts
 
@@ -130,16 +130,32 @@ def test_confidence_is_a_share_or_a_probability():
 
 def test_a_sample_does_not_depend_on_the_order(monkeypatch):
     monkeypatch.setattr("litebert.search.faq.ASKED", 5)
-    wordings = [Wording(f"question {n}", "a") for n in range(50)]
-    samples = []
-    for order in (wordings, wordings[::-1]):
-        sample = Sample()
-        for wording in order:
-            sample.add(wording)
-        samples.append(sample.wordings())
-    assert samples[0] == samples[1]
-    assert len(samples[0]) == 5
-    assert json.dumps([w.question for w in samples[0]])
+    chunks = [Chunk(str(n), 0, f"question {n // 2}", 0, 1, "f", {"answer": "a"}) for n in range(50)]
+    stored = [([chunk], np.full((1, 2), n // 2, np.float32)) for n, chunk in enumerate(chunks)]
+    one, other = (some_asked(order, 2) for order in (stored, stored[::-1]))
+    assert one.wordings == other.wordings and len(one.wordings) == 5
+    assert np.array_equal(one.vectors, other.vectors) and one.vectors.shape == (5, 2)
+    assert [f"question {int(vector[0])}" for vector in one.vectors] == [w.question for w in one.wordings]
+    assert some_asked([], 3).vectors.shape == (0, 3)
+
+
+def test_a_few_more_questions_leave_what_was_learnt(place, write, build):
+    """Asked are all questions of the index, not those of the last file."""
+    other = write(
+        [{"question": f"tell {topic} {topic}", "answer": f"Answer on {topic}."} for topic in TOPICS], "other.jsonl"
+    )
+    first, last = write(rows()[:58], "a.jsonl"), write(rows()[58:], "b.jsonl")
+    options = {"questions": True, "embedder": WordCounts(size=2048)}
+    before = build(first, place, wordings=other, unknown_rate=0.2, **options).faq
+    assert before.given == 60 and before.unknown_rate == 0.2
+    built = build(last, place, **options)
+    assert built.faq.questions == 60 and built.faq.unknown_rate == 0.2 and built.faq.slope == before.slope
+    assert abs(built.faq.threshold - before.threshold) < 0.05
+    assert any("learnt from 60 other wordings and is kept" in warning for warning in built.warnings)
+    again = build(last, place, **options)
+    assert again.faq == built.faq and again.warnings == [], "nothing has changed"
+    whole = build([first, last], place, wordings=other, unknown_rate=0.2, **options).faq
+    assert (whole.threshold, whole.questions) == (pytest.approx(built.faq.threshold), 60)
 
 
 @pytest.mark.parametrize("place", ["folder"], indirect=True)

@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -151,6 +152,26 @@ def test_search_is_imported_when_it_is_used():
     code = "import sys, litebert; litebert.search; print(any(m in sys.modules for m in ('torch', 'lancedb', 'qdrant_client')))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
+
+
+def test_an_open_index_follows_what_is_published(tmp_path, write, build, monkeypatch):
+    """However often that is, and however old the versions are that are cleaned up."""
+    monkeypatch.setattr("litebert.search.lance_store._KEPT", timedelta(microseconds=1))
+    place = str(tmp_path / "index")
+    build(write([{"id": 1, "text": "zebra"}, {"id": 2, "text": "lion"}]), place)
+    index = Index.open(place, embedder=WordCounts())
+    assert [hit.text for hit in index.search("zebra", mode="bm25")] == ["zebra"]
+    for word in ("bear", "wolf", "hare"):
+        build(write([{"id": 1, "text": f"{word} zebra", "kind": word}, {"id": 2, "text": "lion"}]), place)
+        late = index.store.by_words("zebra", 5, None)  # a search that began before
+        assert late[0].chunk.text.endswith("zebra") and word not in late[0].chunk.text
+        for mode in ("bm25", "dense", "hybrid"):
+            assert index.search("zebra", mode=mode, filter=f'kind == "{word}"')[0].text == f"{word} zebra"
+    other = WordCounts(size=32)
+    (tmp_path / "index").rename(tmp_path / "old")
+    build(write([{"id": 1, "text": "zebra"}]), place, embedder=other)
+    with pytest.raises(UsageError, match="was made with"):
+        index.search("zebra")
 
 
 def test_approximate_search_finds_nearly_the_same(tmp_path, build):

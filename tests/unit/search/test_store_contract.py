@@ -146,6 +146,9 @@ def test_documents_come_are_replaced_and_go(store):
     assert store.count() == (5, 7)
     assert sorted(store.document_ids()) == sorted(TEXTS)
     assert store.digests([WING, KATZE, "nobody"]) == {WING: "1", KATZE: "1"}
+    assert store.sources([WING, "nobody"]).keys() == {WING} and store.sources([]) == {}
+    assert store.sources([WING])[WING] == library()[[one.id for one in library()].index(WING)].chunks[0].source
+    assert not store.is_behind()
     store.put([document(KATZE, ["Kurz."], "2"), document("new", ["New."])], [KATZE])
     assert store.count() == (6, 7)
     assert store.digests([KATZE, "new"]) == {KATZE: "2", "new": "1"}
