@@ -263,5 +263,10 @@ def test_texts_the_vocabulary_does_not_know_are_told(model, tmp_path, call, capl
     caplog.clear()
     scored = call("evaluate", model, "--data", texts, "--json").envelope
     assert any("unknown to the vocabulary" in warning for warning in scored["warnings"])
+    caplog.clear()
+    texts.write_text("text,label\nкак мне вернуть деньги,pos\n" + "the film was a very long thing,neg\n" * 3)
+    assert call("predict", "litebert-small-en", texts, "--task", "embed").code == 0
+    assert "of 1 of 4 texts it knows hardly a word, letters at most" in caplog.text, "its vocabulary has the letters"
+    caplog.clear()
     (tmp_path / "plain.csv").write_text("text,label\nthe film was a very long thing,neg\n")
     assert call("predict", model, tmp_path / "plain.csv").code == 0 and "unknown" not in caplog.text

@@ -23,6 +23,7 @@ from litebert.search.location import how_to_build, open_store
 from litebert.search.models import TextEmbedder, load_embedder
 from litebert.search.rerank import Rerank
 from litebert.search.store import Chunk, Found, Store
+from litebert.search.words import asked_for
 
 Mode = Literal["hybrid", "dense", "bm25"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -232,7 +233,8 @@ class Index:
         if vector is not None:
             rankings["dense"] = self.store.by_vector(vector, depth, condition, exact=exact)
         if mode != "dense":
-            rankings["bm25"] = self.store.by_words(text, depth, condition)
+            words = asked_for(text, self.description.language)
+            rankings["bm25"] = self.store.by_words(words, depth, condition)
         return fuse(rankings, dense_weight)
 
     def answer(self, question: str, *, filter: str | None = None) -> Reply:

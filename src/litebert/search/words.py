@@ -2,8 +2,8 @@
 
 A folder's store does this by itself with these settings. For the others a term is a number: Qdrant gets a sparse vector of the numbers
 with their weights within the document, k1 = 1.2, b = 0.75 (Robertson & Zaragoza 2009, "The probabilistic relevance framework: BM25 and
-beyond"), and counts how rare a term is; Milvus gets the numbers as words, and counts everything. No words
-are stop words: rare ones win by themselves, and the library's list for the Unicode tokenizer drops every word of three letters.
+beyond"), and counts how rare a term is; Milvus gets the numbers as words, and counts everything. Every word of a text is kept, so that
+any can be found; of a query stop words are left out where others remain: in a small index even "how" and "do" are rare, and would win.
 """
 
 from __future__ import annotations
@@ -31,15 +31,34 @@ def terms(text: str, language: str | None) -> list[str]:
     Raises:
         MachineError: The library that knows words is not installed.
     """
+    return _tokens(text, **TOKENIZER, stem=language is not None, language=language or "English")
+
+
+def asked_for(query: str, language: str | None) -> str:
+    """Return a query without stop words; as it is where it has none, or nothing else.
+
+    Args:
+        query: Any text.
+        language: One of ``LANGUAGES``, of some of which no stop words are known; None for none.
+
+    Raises:
+        MachineError: The library that knows words is not installed.
+    """
+    if language is None:
+        return query
+    how = {**TOKENIZER, "ascii_folding": False, "stem": False, "language": language}
+    kept = _tokens(query, **{**how, "remove_stop_words": True})
+    return query if not kept or len(kept) == len(_tokens(query, **how)) else " ".join(kept)
+
+
+def _tokens(text: str, **how: Any) -> list[str]:
     try:
         import lancedb
     except ImportError as error:
         raise MachineError(
             "words are told apart by LanceDB, which is not installed", hint='Install it: pip install "litebert[search]"'
         ) from error
-
-    found = lancedb.tokenize(text, **TOKENIZER, stem=language is not None, language=language or "English")
-    return [token.text for token in found]
+    return [token.text for token in lancedb.tokenize(text, **how)]
 
 
 def numbers(text: str, language: str | None) -> list[int]:

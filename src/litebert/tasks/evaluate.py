@@ -9,8 +9,9 @@ from typing import Any
 
 from litebert.errors import DataError, UsageError, nearest
 from litebert.tasks.base import Passes, Score, Task, predict_outputs
+from litebert.tasks.coverage import unknown_pieces
 from litebert.tasks.datasets import in_file, official_folder, refuse_columns, some_of
-from litebert.tasks.examples import WindowCount, unknown_pieces
+from litebert.tasks.examples import WindowCount
 from litebert.tasks.model_folder import TaskModel
 from litebert.tasks.official.table import official_data
 from litebert.tasks.reading.records import Record, parse_columns

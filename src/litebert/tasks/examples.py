@@ -174,27 +174,6 @@ def collate(examples: Sequence[Example], pad_id: int) -> Batch:
     return batch
 
 
-MANY_UNKNOWN = 0.05
-"""Share of unknown pieces from which a text is taken for one in a language the vocabulary does not have."""
-
-
-def unknown_pieces(examples: Sequence[Example], tokenizer: AlbertTokenizer) -> str | None:
-    """Return a warning if the vocabulary does not know much of the texts; None otherwise.
-
-    Args:
-        examples: Any number.
-        tokenizer: Whose ids they hold.
-    """
-    tokens = sum(len(ids) for example in examples for ids, _ in example.windows)
-    unknown = sum(ids.count(tokenizer.unk_id) for example in examples for ids, _ in example.windows)
-    if not tokens or unknown / tokens < MANY_UNKNOWN:
-        return None
-    return (
-        f"{100 * unknown / tokens:.0f}% of the pieces are unknown to the vocabulary: what they say is not seen. "
-        "Texts in another script or language need a model with a vocabulary of theirs"
-    )
-
-
 def by_example(values: Tensor, batch: Batch) -> list[np.ndarray]:
     """Return what a batch's windows (W, ...) hold as float32, in one array (w, ...) for each of its examples."""
     owner = batch["owner"].cpu().numpy()

@@ -26,9 +26,10 @@ from litebert.errors import ConfigError, UsageError
 from litebert.settings import Settings
 from litebert.tasks import run_report
 from litebert.tasks.base import Score, Task, TaskObjective, predict_outputs
+from litebert.tasks.coverage import unknown_pieces
 from litebert.tasks.datasets import Splits, in_file, read_splits
 from litebert.tasks.elastic import ElasticObjective
-from litebert.tasks.examples import Example, TextSettings, TrainingBatches, WindowCount, unknown_pieces
+from litebert.tasks.examples import Example, TextSettings, TrainingBatches, WindowCount
 from litebert.tasks.model_folder import save_task_model
 from litebert.text import AlbertTokenizer as Tokenizer
 from litebert.train.checkpoints import seed_everything

@@ -25,7 +25,8 @@ from litebert.checkpoint.source import Source
 from litebert.errors import CheckpointError, ConfigError, UsageError, nearest
 from litebert.settings import build_settings
 from litebert.tasks.base import Answer, Passes, Task, predict_outputs
-from litebert.tasks.examples import Example, TextSettings, WindowCount, unknown_pieces
+from litebert.tasks.coverage import unknown_pieces
+from litebert.tasks.examples import Example, TextSettings, WindowCount
 from litebert.tasks.model_card import model_card
 from litebert.tasks.reading.records import Record, content_hash
 from litebert.tasks.registry import TASKS, ZERO_SHOT, asked_as_it_is, task_class, task_from_info, task_name

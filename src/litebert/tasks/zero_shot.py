@@ -22,7 +22,8 @@ from litebert.errors import CheckpointError, ConfigError
 from litebert.model.albert import AlbertModel
 from litebert.settings import build_settings
 from litebert.tasks.base import Answer, Passes, Task
-from litebert.tasks.examples import Batch, Example, TextSettings, inference_batches, unknown_pieces
+from litebert.tasks.coverage import unknown_pieces
+from litebert.tasks.examples import Batch, Example, TextSettings, inference_batches
 from litebert.tasks.parts import look_up
 from litebert.tasks.reading.records import Columns, Record
 from litebert.text import AlbertTokenizer as Tokenizer

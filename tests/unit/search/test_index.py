@@ -14,6 +14,7 @@ from litebert.errors import DataError, UsageError
 from litebert.search import Index, reranker
 from litebert.search.index import fuse
 from litebert.search.store import Chunk, Found
+from litebert.search.words import asked_for
 from tests.unit.search.conftest import ROWS
 from tests.unit.search.fakes import WordCounts
 
@@ -83,6 +84,32 @@ def test_the_weight_of_meaning(index):
     assert half == index.search("wing of an aircraft") and 0.5 <= half[0].score <= 1
     with pytest.raises(UsageError, match="0 to 1, not 2"):
         index.search("wing", dense_weight=2)
+
+
+def test_stop_words_of_a_query_do_not_win(tmp_path, write, build):
+    """In a small index they are as rare as any word."""
+    rows = [
+        {"id": "office", "text": "How do I get to the office?"},
+        {"id": "money", "text": "Money comes back in two weeks."},
+    ]
+    place = str(tmp_path / "index")
+    build(write(rows), place)
+    index = Index.open(place, embedder=WordCounts())
+    assert [hit.id for hit in index.search("how do I have my money back", mode="bm25")] == ["money"]
+    assert [hit.id for hit in index.search("how do I", mode="bm25")] == ["office"], "where there is nothing else"
+    assert index.search("in two", mode="bm25")[0].id == "money", "texts keep theirs"
+
+
+@pytest.mark.parametrize(
+    ("query", "language", "asked"),
+    [
+        ("What is the fee?", "English", "fee"), ("what is the fee?", None, "what is the fee?"), ("The Who", "English", "The Who"),
+        ("Wann ist der Laden offen?", "German", "wann laden offen"), ("naïve café", "English", "naïve café"), ("", "English", ""),
+        ("πώς μπορώ", "Greek", "πώς μπορώ"),
+    ],
+)  # fmt: skip
+def test_what_a_query_asks_for(query, language, asked):
+    assert asked_for(query, language) == asked
 
 
 def test_reranking_decides_the_order_of_the_candidates(index):
