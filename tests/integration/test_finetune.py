@@ -42,6 +42,8 @@ def test_what_the_folder_says_about_itself(model, data):
     assert provenance["metrics"]["accuracy"] == provenance["seeds"][0]["accuracy"]
     card = (model / "README.md").read_text()
     assert digest in card and "`neg`, `pos`" in card and "54 records" in card and "3 steps of" in card
+    assert "accuracy without learning |" in card and '- `metric`: "accuracy"' in card
+    assert "base_model" not in card, "random weights have no name"
 
 
 def test_the_card_can_be_read_by_the_hub(model, multi_model):

@@ -58,6 +58,13 @@ def moderator(data, files, tmp_path_factory):
     return out
 
 
+def test_the_card_says_what_decides(moderator):
+    card = (moderator / "README.md").read_text()
+    task = json.loads((moderator / "litebert.json").read_text())["task"]
+    for name in ("thresholds", "bands", "temperature", "tuned_for"):
+        assert f"- `{name}`: {json.dumps(task[name])}" in card
+
+
 @pytest.fixture(scope="module")
 def filter_of_two(data, files, tmp_path_factory):
     out = tmp_path_factory.mktemp("models") / "filter"

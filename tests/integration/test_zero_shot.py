@@ -221,3 +221,23 @@ def test_evaluate_refuses(call, folder, default, model, blimp, data):
 def test_info_names_the_task(call, default):
     outcome = call("info", default)
     assert outcome.code == 0 and "fill-mask\n" in outcome.out
+
+
+def test_documents_as_lists_of_sentences_are_put_in_order(call, folder, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"id": 7, "sentences": ["One is here.", "Two is there.", "Three."]}\n')
+    (line,) = call("predict", folder, path, "--task", "coherence", "--set", "mode=order").lines
+    assert line["id"] == 7 and sorted(line["order"]) == [0, 1, 2]
+    path.write_text('{"sentences": "One."}\n')
+    outcome = call("predict", folder, path, "--task", "coherence", "--set", "mode=order")
+    assert outcome.code == 3 and "no list of texts" in outcome.err and "a.jsonl" in outcome.err
+
+
+def test_named_targets_are_all_told(call, folder, tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("a [MASK] house\n")
+    ask = ("predict", folder, path, "--task", "fill-mask", "--set", 'targets=["red", "old", "big"]')
+    (line,) = call(*ask).lines
+    assert {one["token_str"] for one in line["scores"]} == {"red", "old", "big"}
+    (line,) = call(*ask, "--top", "1").lines
+    assert "scores" not in line

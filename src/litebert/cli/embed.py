@@ -128,7 +128,9 @@ def _records(
     from litebert.search.documents import Reading, find_files, read_documents
     from litebert.search.fragments import fragments as of_texts
 
-    documents = read_documents(find_files([file], warnings), Reading(columns=found, warnings=warnings))
+    documents = read_documents(
+        find_files([file], warnings), Reading(columns=found, named=frozenset([file]), warnings=warnings)
+    )
     return (Record(text) for text in of_texts((one.text for one in documents), limit=limit))
 
 

@@ -32,10 +32,8 @@ from litebert.cli.output import again, common_options, print_result, reader_may_
 )
 @click.option(
     "--top",
-    default=1,
-    show_default=True,
     type=click.IntRange(0),
-    help="Add the scores of so many labels or fillings; 0: of all labels.",
+    help="Add the scores of so many labels or fillings; 0: of all labels; default: 1, of named targets all.",
 )
 @click.option(
     "--set",
@@ -64,7 +62,7 @@ from litebert.cli.output import again, common_options, print_result, reader_may_
 @common_options
 def command(
     model: str, file: tuple[str, ...], *, task: str | None, output: str | None, columns: str | None, kind: str | None,
-    benchmark: str | None, top: int, overrides: tuple[str, ...], explain: bool, label: str | None, html: str | None, device: str,
+    benchmark: str | None, top: int | None, overrides: tuple[str, ...], explain: bool, label: str | None, html: str | None, device: str,
     as_json: bool, who: str, workers: int | None, ray_address: str | None, resume: bool, force: bool, part_rows: int | None,
     debug: bool,  # noqa: ARG001
     **engine: Any,
@@ -90,7 +88,9 @@ def command(
     from litebert.settings import parse_overrides
 
     options = parse_overrides(overrides)
-    inputs = file or ("-",)
+    inputs = tuple("-" if one == "/dev/stdin" else one for one in file) or ("-",)
+    targets = options.get("targets")
+    top = (len(targets) or 1 if isinstance(targets, list) else 1) if top is None else top
     output = None if output == "-" else output
     _check_call(output, html, label, benchmark, options, inputs, explain=explain)
     if benchmark is not None:

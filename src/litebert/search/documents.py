@@ -38,6 +38,7 @@ _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:\.\d+)?")
 _TOLD = {
     "file not text": "files left out because they are no text in {encoding} (--encoding names another)",
     "file damaged": "damaged files, read up to the damage", "file unreadable": "files left out because they cannot be read",
+    "table without texts": "tables left out because no column is known for the text (name them one by one, with --columns)",
     "bytes replaced": "invalid bytes replaced by U+FFFD", "html cut": "pages cut because they are too long",
 }  # fmt: skip
 _NAMED = 3
@@ -83,12 +84,14 @@ class Reading:
         columns: Of tables; what is left out is recognised by its name.
         encoding: Of text files and of pages that name none.
         faq: Rows are a question and its answer.
+        named: Files the user named one by one: a table among them is read, or wrong; one of a folder may be something else.
         warnings: Receives what was left out.
     """
 
     columns: Columns | None = None
     encoding: str = "utf-8"
     faq: bool = False
+    named: frozenset[str] = frozenset()
     warnings: list[str] = field(default_factory=list)
 
 
@@ -109,7 +112,9 @@ def read_documents(files: Sequence[tuple[Path, str]], reading: Reading) -> Itera
     names: dict[str, list[str]] = defaultdict(list)
     for path, name in files:
         before = Counter(counters)
-        if _is_table(path):
+        if _is_table(path) and str(path) not in reading.named and len(files) > 1 and not _holds_texts(path, reading):
+            counters["table without texts"] += 1
+        elif _is_table(path):
             yield from _rows(path, name, reading)
         else:
             texts = _texts(path, name, reading, counters)
@@ -299,6 +304,15 @@ def _plain(value: Any, *, typed: bool) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     return json.loads(json.dumps(value, default=str))
+
+
+def _holds_texts(path: Path, reading: Reading) -> bool:
+    """Return whether a table of a folder is one of texts, and not a file of settings or of figures."""
+    try:
+        _columns(path, reading)
+    except DataError:
+        return False
+    return True
 
 
 def _columns(path: Path, reading: Reading) -> Columns:

@@ -21,7 +21,7 @@ Fields = Mapping[str, Sequence[Kind]]
 """Kinds of value that each field has."""
 
 BUILT_IN: dict[str, Sequence[Kind]] = {"source": ("text",), "document": ("text",)}
-"""Fields that every document has: the file it is from, and its identifier."""
+"""Fields that every document has: the file it is from, and its identifier (``id`` means that, too, where nothing else has the name)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +144,8 @@ class _Reader:
         return self.test(name, _OPERATORS[type(operator)], self.value(right))
 
     def test(self, name: str, operator: Literal["==", "<", "<=", ">", ">="], value: Value) -> Test:
+        if name == "document" and kind_of(value) == "number":  # an identifier that is a number in the file
+            value = str(value)
         kinds, kind = self.known(name), kind_of(value)
         if kind not in kinds:
             raise self.wrong(f"compares {name!r}, which holds {' and '.join(kinds)}, with {value!r}")
@@ -158,7 +160,7 @@ class _Reader:
 
     def name(self, node: ast.expr) -> str | None:
         if isinstance(node, ast.Name):
-            return node.id
+            return "document" if node.id == "id" and "id" not in self.fields else node.id
         called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "field"
         if called and isinstance(node, ast.Call) and len(node.args) == 1 and not node.keywords:
             found = node.args[0]

@@ -34,7 +34,7 @@ from litebert.tasks.model_folder import save_task_model
 from litebert.text import AlbertTokenizer as Tokenizer
 from litebert.train.checkpoints import seed_everything
 from litebert.train.devices import choose_device
-from litebert.train.evaluation import learnt_nothing
+from litebert.train.evaluation import baseline_rows, learnt_nothing
 from litebert.train.guardian import advice
 from litebert.train.loop import EvaluationResult, Trainer
 from litebert.train.precision import training_attention, uses_bfloat16
@@ -353,7 +353,9 @@ def _provenance(
         "version": env["packages"].get("litebert", ""), "model": recipe["model"],
         "load": prepared.source.origin, "task": prepared.settings.task, "recipe": recipe,
         "data": prepared.splits.provenance, "metrics": dict(score.evaluation.metrics), "median": dict(median),
-        "seeds": [r.row() for r in results], "kept_seed": kept.seed, "seeds_note": note, "environment": env,
+        "base_model": None if Path(prepared.settings.model).exists() else recipe["model"],
+        "baseline": dict(baseline_rows(score.evaluation)), "seeds": [r.row() for r in results], "kept_seed": kept.seed,
+        "seeds_note": note, "environment": env,
     }  # fmt: skip
 
 

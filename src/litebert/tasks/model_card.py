@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from litebert.tasks.base import Task
 
 _SHOWN = 20
 """Labels named in a card."""
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+"""A bundled model, or one on the hub."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def model_card(task: Task, model: Pretrained, provenance: Mapping[str, Any], *, 
 library_name: litebert
 tags: [albert, litebert, {task.name}]
 pipeline_tag: {task.pipeline_tag}
-{_index(task, provenance)}---
+{_base(provenance)}{_index(task, provenance)}---
 
 # {task.name} model
 
@@ -101,7 +104,7 @@ An ALBERT encoder with {model.num_parameters():,} parameters (one block of weigh
 {provenance.get("version", "")} for `{task.name}` from `{provenance.get("model", "")}`. It reads {max_length} tokens at a time, longer
 texts in windows.
 
-{_labels(task)}## Use
+{_labels(task)}{_settings(task)}## Use
 
 ```python
 import litebert
@@ -153,6 +156,20 @@ def _index(task: Task, provenance: Mapping[str, Any]) -> str:
     )
 
 
+def _base(provenance: Mapping[str, Any]) -> str:
+    """Return the model it was fine-tuned from, where that is a name and no folder or random weights."""
+    name = str(provenance.get("base_model") or "")
+    return f"base_model: {name}\n" if _NAME.fullmatch(name) else ""
+
+
+def _settings(task: Task) -> str:
+    """Return what else decides an answer: thresholds, a review band, a temperature, a head."""
+    kept = {name: value for name, value in task.to_dict().items() if name not in ("name", "labels", "kind")}
+    shown = [(name, value[:_SHOWN] if isinstance(value, list) else value) for name, value in kept.items()]
+    rows = "".join(f"- `{name}`: {json.dumps(value)}\n" for name, value in shown if value not in (None, [], {}))
+    return f"What decides an answer, beside the weights (of several labels in their order):\n\n{rows}\n" if rows else ""
+
+
 def _labels(task: Task) -> str:
     names: Sequence[str] = task.to_dict().get("labels", [])
     if not names:
@@ -164,9 +181,12 @@ def _labels(task: Task) -> str:
 def _figures(provenance: Mapping[str, Any]) -> str:
     seeds, median = provenance.get("seeds", []), provenance.get("median", {})
     metrics = {name: value for name, value in provenance.get("metrics", {}).items() if isinstance(value, float)}
+    without = provenance.get("baseline", {})
     if len(seeds) < 2:
-        return "| metric | value |\n|---|---|\n" + "\n".join(f"| {n} | {v:.4f} |" for n, v in metrics.items())
-    rows = (f"| {n} | {v:.4f} | {median.get(n, float('nan')):.4f} |" for n, v in metrics.items())
+        rows = [f"| {n} | {v:.4f} |" for n, v in (metrics | without).items()]
+        return "| metric | value |\n|---|---|\n" + "\n".join(rows)
+    rows = [f"| {n} | {v:.4f} | {median.get(n, float('nan')):.4f} |" for n, v in metrics.items()]
+    rows += [f"| {n} | {v:.4f} | |" for n, v in without.items()]
     return f"| metric | this model | median of {len(seeds)} seeds |\n|---|---|---|\n" + "\n".join(rows)
 
 

@@ -291,6 +291,17 @@ def test_a_glob_names_files_as_its_folder_does(tmp_path, write, monkeypatch):
     assert [name for _, name in find_files(["not*/*.md"])] == ["notes/a.md"]
 
 
+def test_tables_of_a_folder_that_hold_no_texts_are_in_nobodys_way(tmp_path, write, build):
+    write("# Notes", "a.md"), write('{"name": "x"}', "package.json"), write("item,cost\nbread,3\n", "costs.csv")
+    write([{"text": "wing"}], "rows.jsonl")
+    built = build(str(tmp_path / "input"), str(tmp_path / "index"))
+    assert built.documents == 2 and len(built.warnings) == 1
+    assert built.warnings[0].startswith("tables left out because no column is known for the text")
+    assert built.warnings[0].endswith(": 2, in costs.csv, package.json")
+    with pytest.raises(DataError, match=r"costs\.csv has no column recognised as text"):
+        build([str(tmp_path / "input" / "costs.csv"), str(tmp_path / "input" / "a.md")], str(tmp_path / "other"))
+
+
 def test_the_language_of_an_index_is_kept(tmp_path, write, build):
     place, path = str(tmp_path / "index"), write("Die Katze schläft.", "a.txt")
     build(path, place, language="German")

@@ -23,6 +23,8 @@ Test.__test__ = False
         ("year is not None or mixed == -1.5", Both((Not(Missing("year")), Test("mixed", "==", -1.5)), False)),
         ('field("a b") >= "x"', Test("a b", ">=", "x")),
         ('source == "a.txt"', Test("source", "==", "a.txt")),
+        ('id == "a.txt"', Test("document", "==", "a.txt")),
+        ("id in [7]", Both((Test("document", "==", "7"),), False)),
     ],
 )
 def test_grammar(text, meaning):
@@ -52,3 +54,7 @@ def test_what_is_refused_says_why(text, message):
     with pytest.raises(UsageError) as caught:
         parse_filter(text, FIELDS)
     assert message in str(caught.value)
+
+
+def test_a_field_called_id_is_itself():
+    assert parse_filter("id == 7", {"id": ["number"]}) == Test("id", "==", 7)

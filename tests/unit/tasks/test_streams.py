@@ -10,8 +10,10 @@ import pytest
 from litebert.errors import DataError
 from litebert.tasks.choice.task import ChoiceTask
 from litebert.tasks.classify.task import ClassifyTask
+from litebert.tasks.ner.task import NerTask
 from litebert.tasks.qa.task import QaTask
 from litebert.tasks.reading import rows
+from litebert.tasks.rerank.task import RerankTask
 from litebert.tasks.summarize.task import SummarizeTask
 
 QUESTION = {"question": "who?", "context": "it was he"}
@@ -151,3 +153,28 @@ def test_an_id_may_come_with_a_later_object(typed, task, row):
 def test_a_second_text_may_come_with_a_later_object(typed):
     typed(['{"text": "a"}', '{"text": "b", "text_pair": "c", "label": 3}', '{"text": "d"}'])
     assert [(r.text, r.pair) for r in stream(ClassifyTask, "-")] == [("a", None), ("b", "c"), ("d", "")]
+
+
+@pytest.mark.parametrize(
+    ("task", "row"),
+    [
+        (ChoiceTask, {**CHOICE, "answer": "he"}),
+        (ClassifyTask, {"text": "a", "label": "x"}),
+        (NerTask, {"text": "a", "entities": []}),
+    ],
+)
+def test_ids_of_several_records_are_told(tmp_path, task, row):
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps({**row, "id": own}) + "\n" for own in ("p", "q", "q")))
+    warnings = []
+    assert len(task.read(path, columns=None, options={}, labels_required=True, warnings=warnings)) == 3
+    assert any("1 ids are those of several records (first: 'q')" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(("task", "row"), [(SummarizeTask, {"text": " "}), (RerankTask, {"query": "who?", "text": ""})])
+def test_empty_texts_are_answered_and_told(tmp_path, task, row):
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(row) + "\n" + json.dumps({key: "It was he." for key in row}) + "\n")
+    warnings = []
+    assert len(list(stream(task, path, warnings=warnings))) == 2
+    assert warnings == [f"{path}: 1 row without text (first: line 1)"]

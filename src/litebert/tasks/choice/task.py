@@ -25,7 +25,7 @@ from litebert.errors import ConfigError, DataError
 from litebert.tasks.base import Answer, Outputs, Score, Task
 from litebert.tasks.choice.data import iter_choices, read_choices
 from litebert.tasks.examples import Batch, Example, TextSettings, WindowCount
-from litebert.tasks.reading.records import Columns, Record
+from litebert.tasks.reading.records import Columns, Record, repeated_ids
 from litebert.text import AlbertTokenizer
 from litebert.text.windows import windows
 from litebert.train.evaluation import Evaluation, WorstExample
@@ -80,6 +80,7 @@ class ChoiceTask(Task):
         if same:
             what = "question offers" if len(same) == 1 else "questions offer"
             warnings.append(f"{len(same)} {what} the same option twice (the first in line {same[0].line})")
+        warnings += repeated_ids(records, str(path))
         return records
 
     @classmethod

@@ -28,7 +28,7 @@ from litebert.tasks.classify.decisions import OPTIONS as DECISION_OPTIONS
 from litebert.tasks.classify.decisions import Decision
 from litebert.tasks.classify.odd_labels import odd_labels
 from litebert.tasks.examples import Batch, Example, TextSettings, WindowCount, encode_records
-from litebert.tasks.reading.records import Columns, Record, label_names, read_records
+from litebert.tasks.reading.records import Columns, Record, label_names, read_records, repeated_ids
 from litebert.text import AlbertTokenizer
 
 Kind = Literal["single", "multi", "regression"]
@@ -102,6 +102,7 @@ class ClassifyTask(Task):
             path, columns=columns, multi_label=kind == "multi", regression=kind == "regression",
             labels_required=labels_required, warnings=warnings,
         )  # fmt: skip
+        warnings += repeated_ids(records, str(path))
         warnings += odd_labels(records) if labels_required and kind != "regression" else []
         return records
 

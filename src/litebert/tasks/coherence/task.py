@@ -9,8 +9,9 @@ Class 0 is "in order", 1 is "swapped" (checklist D4). Where a pair is too long t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
@@ -26,8 +27,9 @@ from litebert.tasks.classify.task import Classification
 from litebert.tasks.coherence.drift import Measure, drift, shared, sides
 from litebert.tasks.coherence.order import MOST, repaired
 from litebert.tasks.embed.vectors import sentence_vectors
-from litebert.tasks.reading.documents import Span, spans_of
-from litebert.tasks.reading.records import Record
+from litebert.tasks.reading.documents import SENTENCES, Span, of_sentences, spans_of
+from litebert.tasks.reading.records import Columns, Record, identifier
+from litebert.tasks.reading.rows import STDIN, Table, format_of, open_table
 from litebert.tasks.zero_shot import ZeroShotModel, ZeroShotTask, encoded
 from litebert.text import AlbertTokenizer
 from litebert.text.encoding import kept_lengths, special_count
@@ -57,6 +59,18 @@ class CoherenceTask(ZeroShotTask):
     model_class: ClassVar[type[Pretrained]] = AlbertForPreTraining
     parts: ClassVar[tuple[str, ...]] = ("sentence_order.", POOLER)
     labels: ClassVar[tuple[str, ...]] = LABELS
+
+    @classmethod
+    def stream(
+        cls, path: str | Path, *, columns: Columns | None, format: str | None, warnings: list[str]
+    ) -> Iterator[Record]:
+        """Read pairs or texts as ``Task.stream``; or documents as lists of ``sentences``, where a file's objects have them."""
+        kinds = ("jsonl", "json", "parquet")
+        if columns is None and str(path) != STDIN and (format or format_of(path)) in kinds:
+            table = open_table(path, format=format, header=True, columned=False)
+            if SENTENCES in (table.names or ()) and "text" not in (table.names or ()):
+                return _documents(table)
+        return super().stream(path, columns=columns, format=format, warnings=warnings)
 
     def prepare(
         self, loaded: ZeroShotModel, records: Sequence[Record], options: Mapping[str, Any]
@@ -89,6 +103,16 @@ class CoherenceTask(ZeroShotTask):
             return [_answer(scores) for scores in logits.softmax(dim=-1).tolist()]
 
         return answers
+
+
+def _documents(table: Table) -> Iterator[Record]:
+    for line, row in table.rows:
+        cells = cast(Mapping[str, Any], row)
+        try:
+            yield of_sentences(cells.get(SENTENCES), id=identifier(cells.get("id")), line=line)
+        except DataError as error:
+            error.path, error.line = table.name, line
+            raise
 
 
 def order_logits(loaded: ZeroShotModel, pairs: Sequence[tuple[str, str]], passes: Passes) -> np.ndarray:

@@ -36,7 +36,7 @@ from litebert.tasks.ner.data import (
     words_of,
 )
 from litebert.tasks.ner.tags import bio_tags, entities_of, parsed_tag
-from litebert.tasks.reading.records import Columns, Record
+from litebert.tasks.reading.records import Columns, Record, repeated_ids
 from litebert.text import AlbertTokenizer
 from litebert.text.windows import most_central, windows
 from litebert.train.evaluation import Evaluation, WorstExample
@@ -124,6 +124,7 @@ class NerTask(Task):
             warnings.append(
                 f"{Path(path).name}: {odd} of {count} entities begin or end inside a word, where none can be found (first: {first!r})"
             )
+        warnings += repeated_ids(records, Path(path).name)
         return records
 
     @classmethod

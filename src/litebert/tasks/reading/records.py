@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -160,6 +161,23 @@ def trimmed_span(text: str, start: int, end: int) -> tuple[int, int]:
     """Return a span of a text without the white space at its ends."""
     body = text[start:end]
     return start + len(body) - len(body.lstrip()), end - (len(body) - len(body.rstrip()))
+
+
+def repeated_ids(records: Iterable[Record], name: str) -> list[str]:
+    """Return a warning where an id is that of several records; none otherwise."""
+    counts = Counter(record.id for record in records if record.id is not None)
+    twice = [identifier for identifier, count in counts.items() if count > 1]
+    return [f"{name}: {len(twice)} ids are those of several records (first: {twice[0]!r})"] if twice else []
+
+
+def count_empty(records: Iterable[Record], path: str | Path, warnings: list[str]) -> Iterator[Record]:
+    """Yield records; at the end tell how many have no text, or no second one where there should be one."""
+    empty: list[int] = []
+    for record in records:
+        if not record.text.strip() or (record.pair is not None and not record.pair.strip()):
+            empty.append(record.line or 0)
+        yield record
+    _warn(warnings, str(path), empty, "without text")
 
 
 def label_names(records: Iterable[Record]) -> list[str]:

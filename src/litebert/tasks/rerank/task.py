@@ -22,7 +22,7 @@ from litebert.checkpoint.pretrained import AlbertForSequenceClassification, Pret
 from litebert.errors import ConfigError, DataError, nearest
 from litebert.tasks.base import Answer, Outputs, Score, Task
 from litebert.tasks.examples import Batch, Example, TextSettings, WindowCount, encode_records
-from litebert.tasks.reading.records import Columns, Record
+from litebert.tasks.reading.records import Columns, Record, count_empty
 from litebert.tasks.rerank.data import iter_pairs, read_pairs
 from litebert.tasks.rerank.queries import by_query, counted, query_of
 from litebert.tasks.rerank.ranking import measures
@@ -118,10 +118,10 @@ class RerankTask(Task):
     @classmethod
     def stream(
         cls, path: str | Path, *, columns: Columns | None, format: str | None,
-        warnings: list[str],  # noqa: ARG003 - nothing is left out
+        warnings: list[str],
     ) -> Iterator[Record]:  # fmt: skip
         """Read queries with texts one by one, of any layout; those without text as well."""
-        return iter_pairs(path, columns=columns, format=format, ignore_labels=True)
+        return count_empty(iter_pairs(path, columns=columns, format=format, ignore_labels=True), path, warnings)
 
     @classmethod
     def source(cls, record: Record) -> Hashable | None:

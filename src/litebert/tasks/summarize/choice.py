@@ -39,7 +39,7 @@ class Budget(Settings):
     def _one(self) -> Self:
         given = [name for name in LENGTHS if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(f"a summary has one length, not {' and '.join(given)}")
+            raise ValueError(f"a summary has one length, not {' and '.join(given)}: leave all but one out")
         return self
 
     def count(self, sentences: int) -> int:

@@ -29,7 +29,7 @@ from litebert.settings import build_settings
 from litebert.tasks.base import Answer, Outputs, Score, Task
 from litebert.tasks.examples import Batch, Example, TextSettings, WindowCount, by_example
 from litebert.tasks.reading.documents import Span, spans_of
-from litebert.tasks.reading.records import Columns, Record
+from litebert.tasks.reading.records import Columns, Record, count_empty
 from litebert.tasks.summarize.choice import Budget, Summarization, summarization
 from litebert.tasks.summarize.data import Summary, read_documents, stream_documents
 from litebert.tasks.summarize.graph import MOST_SENTENCES, GraphOptions, ranked
@@ -100,10 +100,10 @@ class SummarizeTask(Task):
         *,
         columns: Columns | None,
         format: str | None,
-        warnings: list[str],  # noqa: ARG003
+        warnings: list[str],
     ) -> Iterator[Record]:
         """Read documents."""
-        return stream_documents(path, columns=columns, format=format, labelled=False)
+        return count_empty(stream_documents(path, columns=columns, format=format, labelled=False), path, warnings)
 
     @classmethod
     def source(cls, record: Record) -> Hashable | None:
