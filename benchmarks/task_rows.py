@@ -97,3 +97,12 @@ PRETRAINED = {
     "blimp": Pretrained("fill-mask", "blimp", "blimp/original", "accuracy", "", 0.5),
 }
 NAMES = (*GLUE, *(row.name for row in (*FINETUNED, FEW_SHOT, ZERO_SHOT, *EMBEDDED)), *PRETRAINED)
+
+WHY = {
+    "cola": "what is grammatical was learnt least from 96 million tokens, and seeds differ much",
+    "squad/v2": "after an hour it still cannot tell questions without an answer, and answers few",
+    "race": "a seventeenth of the questions, read for minutes: the loss is that of equal options",
+    "dream": "the loss is that of equal options: what is said in a dialogue asks for more than this encoder knows",
+    "bbc-news-summary": "words chose these summaries; the graph of words is a part of the scorer",
+}
+"""Why a figure is not above those beside it, as far as is known; docs/log.md has more."""

@@ -174,7 +174,7 @@ def test_ids_of_several_records_are_told(tmp_path, task, row):
 @pytest.mark.parametrize(("task", "row"), [(SummarizeTask, {"text": " "}), (RerankTask, {"query": "who?", "text": ""})])
 def test_empty_texts_are_answered_and_told(tmp_path, task, row):
     path = tmp_path / "a.jsonl"
-    path.write_text(json.dumps(row) + "\n" + json.dumps({key: "It was he." for key in row}) + "\n")
+    path.write_text(json.dumps(row) + "\n" + json.dumps(dict.fromkeys(row, "It was he.")) + "\n")
     warnings = []
     assert len(list(stream(task, path, warnings=warnings))) == 2
     assert warnings == [f"{path}: 1 row without text (first: line 1)"]
