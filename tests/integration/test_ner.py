@@ -120,7 +120,7 @@ def test_a_broken_file_of_words_is_not_read_as_lines(trained, tmp_path, call):
     broken = tmp_path / "broken.conll"
     broken.write_text("peter\tB-person\nsaw\n")
     outcome = call("predict", trained, broken)
-    assert outcome.code == 3 and "line 2 has one column" in outcome.err and not outcome.out
+    assert outcome.code == 3 and "line 2 has 1 column where the first has 2" in outcome.err and not outcome.out
 
 
 def test_the_words_of_a_file_are_answered_and_unknown_types_told(trained, tmp_path, call):

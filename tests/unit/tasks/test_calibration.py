@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from litebert.tasks.classify.calibration import FEWEST, cross_fitted, fit_temperature, judged, reliability, scaled
+from litebert.tasks.calibration import FEWEST, cross_fitted, fit_temperature, judged, reliability, scaled
 from litebert.tasks.metrics import calibration
 
 

@@ -11,7 +11,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from litebert.checkpoint.pretrained import AlbertForMultipleChoice, Pretrained
 from litebert.errors import ConfigError, DataError
 from litebert.tasks.base import Answer, Outputs, Score, Task
+from litebert.tasks.calibration import Floats, cross_fitted, fit_temperature, judged, scaled
 from litebert.tasks.choice.data import iter_choices, read_choices
 from litebert.tasks.examples import Batch, Example, TextSettings, WindowCount
 from litebert.tasks.reading.records import Columns, Record, repeated_ids
@@ -60,12 +61,18 @@ class Choice(Answer):
 
 @dataclass(frozen=True)
 class ChoiceTask(Task):
-    """Choose one of a question's options."""
+    """Choose one of a question's options.
+
+    Attributes:
+        temperature: What the logits are divided by before they become shares; fitted on held-out questions.
+    """
 
     name: ClassVar[str] = "choice"
     model_class: ClassVar[type[Pretrained]] = AlbertForMultipleChoice
     pipeline_tag: ClassVar[str] = "multiple-choice"
     usage: ClassVar[str] = '{"question": "...", "options": ["...", "..."], "context": "..."}'
+
+    temperature: float = 1.0
 
     # --- Making and storing -------------------------------------------------------------------------------------------
 
@@ -108,13 +115,16 @@ class ChoiceTask(Task):
         return cls()
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:  # noqa: ARG003
-        """Restore from ``litebert.json``."""
-        return cls()
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Restore from ``litebert.json``; folders from before the temperature have 1."""
+        temperature = data.get("temperature", 1.0)
+        if not isinstance(temperature, int | float) or not 0 < temperature < float("inf"):
+            raise ConfigError(f"this describes no choice task: a temperature of {temperature!r}")
+        return cls(float(temperature))
 
     def to_dict(self) -> dict[str, Any]:
         """Return what ``litebert.json`` keeps."""
-        return {"name": self.name}
+        return {"name": self.name, "temperature": self.temperature}
 
     def config_changes(self) -> dict[str, Any]:
         """Return nothing: the head has one output whatever the options are."""
@@ -201,7 +211,7 @@ class ChoiceTask(Task):
         """Return the best option of each question."""
         found: list[Answer] = []
         for row, example in zip(outputs, examples, strict=True):
-            shares = torch.from_numpy(row).double().softmax(dim=-1).tolist()
+            shares = (torch.from_numpy(row).double() / self.temperature).softmax(dim=-1).tolist()
             best = int(row.argmax())
             letters = [_letter(number) for number in range(len(shares))]
             scores = tuple(zip(letters, shares, strict=True))
@@ -210,14 +220,37 @@ class ChoiceTask(Task):
 
     def score(self, outputs: Outputs, records: Sequence[Record], examples: Sequence[Example]) -> Score:
         """Score by the share of right answers, of each part of the data as well."""
-        gold = [int(str(record.label)) for record in records]
+        return self._score(outputs, records, examples, None if self.temperature == 1 else self.temperature)
+
+    def tune(self, outputs: Outputs, records: Sequence[Record], examples: Sequence[Example]) -> Self:
+        """Fit the temperature on held-out questions."""
+        return replace(self, temperature=fit_temperature(_padded(outputs), _gold(records)))
+
+    def tune_and_score(
+        self, outputs: Outputs, records: Sequence[Record], examples: Sequence[Example]
+    ) -> tuple[Self, Score]:
+        """Do both; a question's calibration is judged with the temperature of the half that it is not in."""
+        tuned = self.tune(outputs, records, examples)
+        crossed = None if tuned.temperature == 1 else cross_fitted(_padded(outputs), _gold(records))
+        return tuned, self._score(outputs, records, examples, crossed)
+
+    def _score(
+        self,
+        outputs: Outputs,
+        records: Sequence[Record],
+        examples: Sequence[Example],
+        temperature: float | Floats | None,
+    ) -> Score:
+        gold = _gold(records).tolist()
         chosen = [int(row.argmax()) for row in outputs]
         right = np.array([a == b for a, b in zip(chosen, gold, strict=True)])
         metrics = {"accuracy": float(right.mean())}
         parts = np.array([record.extra.get("part", "") for record in records])
         for part in sorted({str(p) for p in parts} - {""}):
             metrics[f"accuracy_{part}"] = float(right[parts == part].mean())
-        sure = [float(torch.from_numpy(row).double().softmax(dim=-1).max()) for row in outputs]
+        calibrated = judged(_padded(outputs), _gold(records), temperature)
+        metrics |= calibrated.metrics()
+        sure = scaled(_padded(outputs), temperature, several=False).max(axis=-1).tolist()
         worst = [
             WorstExample(
                 text=records[i].text, pair=records[i].pair, gold=examples[i].detail[gold[i]], predicted=examples[i].detail[chosen[i]],
@@ -226,7 +259,20 @@ class ChoiceTask(Task):
             for i in sorted(np.flatnonzero(~right).tolist(), key=lambda i: -sure[i])[:_SHOWN]
         ]  # fmt: skip
         most = Counter(gold).most_common(1)[0][1] / len(gold)
-        return Score(metrics["accuracy"], Evaluation(metrics=metrics, worst=worst, baseline={"accuracy": most}), chosen)
+        evaluation = Evaluation(metrics=metrics, worst=worst, baseline={"accuracy": most}, **calibrated.diagrams())
+        return Score(metrics["accuracy"], evaluation, chosen)
+
+
+def _gold(records: Sequence[Record]) -> np.ndarray:
+    return np.array([int(str(record.label)) for record in records], dtype=np.int64)
+
+
+def _padded(outputs: Outputs) -> Floats:
+    """Return (N, C) logits, minus infinity where a question has fewer options."""
+    found = np.full((len(outputs), max(map(len, outputs), default=0)), -np.inf)
+    for row, own in zip(found, outputs, strict=True):
+        row[: len(own)] = own
+    return found
 
 
 def _with_option(question: str, option: str) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from litebert.errors import ConfigError, nearest
-from litebert.tasks.classify import calibration
+from litebert.tasks import calibration
 from litebert.tasks.classify.thresholds import Aim, Band, checked_share, fit_bands, fit_confidence_band, inside
 
 Floats = NDArray[np.float64]

@@ -14,7 +14,7 @@ import numpy as np
 from litebert.errors import ConfigError, nearest
 from litebert.tasks import metrics
 from litebert.tasks.base import Score
-from litebert.tasks.classify.calibration import Calibration, Gold, judged
+from litebert.tasks.calibration import Gold, judged
 from litebert.tasks.classify.decisions import Decision
 from litebert.tasks.reading.records import Record
 from litebert.train.evaluation import Evaluation, WorstExample, lower_is_better
@@ -64,7 +64,7 @@ def score_single(
             if predicted[i] != gold[i]
         ],
         baseline=_without_learning(metric, gold, labels, decision.positive),
-        **_diagrams(calibrated),
+        **calibrated.diagrams(),
         notes=_notes(decision, probabilities, truth, labels),
     )  # fmt: skip
     return Score(_value(evaluation), evaluation, predicted.tolist())
@@ -72,13 +72,6 @@ def score_single(
 
 def _rows(scores: Sequence[metrics.LabelScore], precisions: Sequence[float | None]) -> list[dict[str, Any]]:
     return [asdict(row) | {"average_precision": value} for row, value in zip(scores, precisions, strict=True)]
-
-
-def _diagrams(calibrated: Calibration) -> dict[str, Any]:
-    found: dict[str, Any] = {"calibration": calibrated.after.bins, "ece": calibrated.after.ece}
-    if calibrated.before is not None:
-        found |= {"uncalibrated": calibrated.before.bins, "uncalibrated_ece": calibrated.before.ece}
-    return found
 
 
 def _notes(decision: Decision, probabilities: np.ndarray, gold: Gold, labels: Sequence[str]) -> list[str]:
@@ -133,7 +126,7 @@ def score_multi(
             for i in np.argsort(-losses, kind="stable")[:_SHOWN]
             if (chosen[i] != gold[i]).any()
         ],
-        **_diagrams(calibrated),
+        **calibrated.diagrams(),
         notes=_notes(decision, probabilities, gold, labels),
     )
     return Score(_value(evaluation), evaluation)

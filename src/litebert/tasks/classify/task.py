@@ -22,8 +22,8 @@ from litebert.checkpoint.pretrained import AlbertForSequenceClassification, Pret
 from litebert.errors import ConfigError, DataError, nearest
 from litebert.model.heads import sequence_loss
 from litebert.tasks.base import Answer, Outputs, Score, Task
+from litebert.tasks.calibration import Gold, cross_fitted
 from litebert.tasks.classify import scoring
-from litebert.tasks.classify.calibration import Gold, cross_fitted
 from litebert.tasks.classify.decisions import OPTIONS as DECISION_OPTIONS
 from litebert.tasks.classify.decisions import Decision
 from litebert.tasks.classify.odd_labels import odd_labels

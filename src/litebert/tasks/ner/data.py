@@ -214,9 +214,9 @@ def _sentences(path: str | Path, *, labels_required: bool, ignore_labels: bool) 
                 hint="A word and its tag, such as O, B-PER or I-PER, in the last column.", path=path, line=number,
             )  # fmt: skip
         width = width or len(cells)
-        if tagged and len(cells) != width:  # else the column before the tags would be taken for one
+        if (tagged or width > 1) and len(cells) != width:  # else the column before the tags would be taken for one
             raise DataError(
-                f"line {number} has {len(cells)} columns where the first has {width}",
+                f"line {number} has {len(cells)} column{'s' * (len(cells) != 1)} where the first has {width}",
                 hint="Every line has as many, the tag in the last.", path=path, line=number,
             )  # fmt: skip
         first = number if not rows else first

@@ -4,12 +4,13 @@ Guo et al., arXiv:1706.04599: one number divides all logits and is fitted by the
 leaves the most probable label as it is; the expected calibration error (equation 3) over 15 bins. For several labels one temperature
 serves all, and each label's probability is a statement of its own. The Brier score is scikit-learn's: halved for two labels.
 
-Legend: N records, C labels.
+Legend: N records, C labels; of choices the most options, where those that a question does not have are minus infinity.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,6 +126,13 @@ class Calibration:
         found = {"loss": plain.nll, "nll": self.after.nll, "brier": self.after.brier, "ece": self.after.ece}
         if self.before is not None:
             found |= {"uncalibrated_brier": self.before.brier, "uncalibrated_ece": self.before.ece}
+        return found
+
+    def diagrams(self) -> dict[str, Any]:
+        """Return the fields of an ``Evaluation`` that tell of it."""
+        found: dict[str, Any] = {"calibration": self.after.bins, "ece": self.after.ece}
+        if self.before is not None:
+            found |= {"uncalibrated": self.before.bins, "uncalibrated_ece": self.before.ece}
         return found
 
 
