@@ -96,6 +96,8 @@ def test_vectors_in_every_format(trained, call, tmp_path):
     short = call("embed", trained, texts, "--size", "8", "--number-type", "binary").lines
     signs = np.unpackbits(np.array([line["embedding"] for line in short], np.uint8), axis=1).astype(bool)
     assert (signs == (np.array(lines)[:, :8] > 0)).all()
+    assert "were not trained" not in call("embed", trained, texts, "--size", "8").err
+    assert "the first 9 numbers were not trained to stand alone" in call("embed", trained, texts, "--size", "9").err
 
 
 def test_a_teacher_is_followed(trained, data, call, tmp_path):

@@ -81,8 +81,13 @@ class Embedder:
             yield np.stack([cast(Embedding, answer).vector for answer in answers])
 
     def told(self) -> list[str]:
-        """Return nothing: of no text anything is left out."""
-        return []
+        """Return a warning where vectors are cut to a size that was not trained; of no text anything is left out."""
+        sizes = cast(EmbedTask, self.pipeline.loaded.task).sizes
+        width = cast(AlbertConfig, self.pipeline.loaded.model.config).hidden_size
+        if self.size in (width, *sizes):
+            return []
+        known = f"{', '.join(map(str, sorted(sizes)))} and all {width}" if sizes else f"all {width}"
+        return [f"the first {self.size} numbers were not trained to stand alone ({known} were): expect less of them"]
 
     def _fingerprint(self) -> str:
         loaded = cast(TaskModel, self.pipeline.loaded)

@@ -339,5 +339,11 @@ def _reranked(query: str, hits: Sequence[Hit], rerank: Rerank) -> list[Hit]:
 def _best_chunks(hits: Sequence[Hit]) -> list[Hit]:
     first: dict[str, Hit] = {}
     for hit in hits:
-        first.setdefault(hit.id, hit)
+        first.setdefault(_whole(hit), hit)
     return list(first.values())
+
+
+def _whole(hit: Hit) -> str:
+    """Return the document of a hit: of a part of a long file, whose identifier ends with ``#`` and a number, the file."""
+    name, mark, number = hit.id.rpartition("#")
+    return name if mark and number.isdecimal() and name and hit.source.endswith(name) else hit.id

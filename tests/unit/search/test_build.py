@@ -172,7 +172,8 @@ def test_a_file_that_shrinks_leaves_no_parts_behind(place, write, build):
     line = "All work and no play makes a dull boy of anyone. "
     path = write(line * 45_000, "book.txt")  # over 2 MB: three parts
     build(path, place, chunks=ChunkSettings(tokens=20_000, overlap=0))
-    assert set(texts_of(place)) == {"book.txt", "book.txt#2", "book.txt#3"}
+    assert set(texts_of(place, "play")) == {"book.txt", "book.txt#2", "book.txt#3"}
+    assert len(texts_of(place, "play", per_document=True)) == 1, "parts of one file are one document"
     write(line, "book.txt")
     built = build(path, place)
     assert (built.documents, built.removed) == (1, 2)

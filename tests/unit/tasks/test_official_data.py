@@ -22,6 +22,10 @@ needs_data = pytest.mark.skipif(
     [
         ("squad/v1", "squad-v1.1", "dev", 10_570),
         ("squad/v2", "squad-v2.0", "dev", 11_873),
+        *(
+            (f"xquad/{language}", "xquad", "dev", 1_190)
+            for language in ("ar", "de", "el", "hi", "th", "tr", "vi", "zh")
+        ),
         ("race", "race", "dev", 4_887),
         ("race", "race", "test", 4_934),
         ("dream", "dream", "train", 6_116),
@@ -105,3 +109,13 @@ def test_a_file_of_another_version_is_not_taken(tmp_path):
         OFFICIAL["squad/v2"].files(tmp_path, "dev")
     (tmp_path / "dev.json").write_text("{}")
     assert [path.name for path in OFFICIAL["squad/v2"].files(tmp_path, "dev")] == ["dev.json"]
+
+
+def test_xquad_is_answered_only(tmp_path):
+    data = OFFICIAL["xquad/de"]
+    assert not data.trainable and "xquad/de" not in benchmark_names() and data.available(tmp_path) == []
+    with pytest.raises(DataError, match=r"no xquad\.de\.json"):
+        data.files(tmp_path, "dev")
+    (tmp_path / "xquad.de.json").write_text("{}")
+    assert data.available(tmp_path) == ["dev"] and OFFICIAL["xquad/tr"].available(tmp_path) == []
+    assert data.task() == OFFICIAL["squad/v1"].task()

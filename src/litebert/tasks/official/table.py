@@ -134,6 +134,40 @@ class SquadFiles(OfficialData):
 
 
 @dataclass(frozen=True)
+class XquadFiles(SquadFiles):
+    """XQuAD (arXiv:1910.11856): 1,190 questions of SQuAD 1.1 in one more language, to be answered only."""
+
+    language: str = "en"
+
+    @property
+    def trainable(self) -> bool:  # type: ignore[override]
+        """Return that there is nothing to train on."""
+        return False
+
+    def available(self, folder: str | Path) -> list[str]:
+        """Return the only split, if it is there."""
+        return ["dev"] if self._found(folder, "dev") else []
+
+    def files(self, folder: str | Path, split: str) -> list[Path]:
+        """Return the file of the language."""
+        found = self._found(folder, split)
+        if not found:
+            raise DataError(
+                f"{folder} has no xquad.{self.language}.json", hint="It should hold XQuAD's files; or name the file itself.",
+                path=folder,
+            )  # fmt: skip
+        return found
+
+    def _found(self, folder: str | Path, split: str) -> list[Path]:
+        path = Path(folder) / f"xquad.{self.language}.json"
+        return [path] if split == "dev" and path.is_file() else []
+
+
+_XQUAD = ("ar", "de", "el", "en", "es", "hi", "ro", "ru", "th", "tr", "vi", "zh")
+"""XQuAD's languages."""
+
+
+@dataclass(frozen=True)
 class NerFiles(NamedFiles):
     """A data set of entities with a word a line.
 
@@ -264,6 +298,7 @@ OFFICIAL: Mapping[str, OfficialData] = {
     **{f"glue/{name}": GlueFiles(task) for name, task in GLUE.items()},
     "squad/v1": SquadFiles("squad/v1", "1.1"),
     "squad/v2": SquadFiles("squad/v2", "2.0"),
+    **{f"xquad/{language}": XquadFiles(f"xquad/{language}", "1.1", language) for language in _XQUAD},
     "conll2003": _CONLL,
     "wnut17": _WNUT,
     "race": ChoiceFiles("race"),
