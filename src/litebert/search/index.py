@@ -302,12 +302,15 @@ def fuse(rankings: Mapping[str, Sequence[Found]], dense_weight: float) -> list[H
 
 
 def _on_one_scale(name: str, ranking: Sequence[Found]) -> list[float]:
-    """Return scores as shares: by words of the best, by meaning of the way from the last to 1: all cosines of some models are high."""
+    """Return scores as shares: by words of the best, by meaning of the way from the last to 1: all cosines of some models are high.
+
+    Of one candidate alone the cosine itself is taken.
+    """
     if not ranking:
         return []
-    best, last = ranking[0].score, ranking[-1].score
+    best, last = ranking[0].score, ranking[-1].score if len(ranking) > 1 else 0.0
     least, most = (last, 1.0) if name == "dense" else (0.0, best)
-    return [(found.score - least) / max(most - least, _SAME) for found in ranking]
+    return [min(max((found.score - least) / max(most - least, _SAME), 0.0), 1.0) for found in ranking]
 
 
 def _hit(chunk: Chunk, score: float, scores: Mapping[str, float]) -> Hit:

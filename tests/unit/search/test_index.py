@@ -72,6 +72,8 @@ def test_fusion_of_what_is_all_the_same(dense, words):
 
     hits = fuse({"dense": ranking(dense), "bm25": ranking(words)}, 0.5)
     assert len(hits) == max(len(dense), len(words)) and all(0 <= hit.score <= 1 for hit in hits)
+    if dense == [0.3]:
+        assert hits[0].score == 0.15, "one candidate alone has its cosine"
 
 
 def test_the_weight_of_meaning(index):
