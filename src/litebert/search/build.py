@@ -260,7 +260,7 @@ class _Builder:
         values: dict[str, Value] = {}
         for name, value in document.metadata.items():
             kind = kind_of(value)
-            if kind is None or name in BUILT_IN or (kind == "text" and len(value) > _LONGEST_VALUE):
+            if kind is None or name in BUILT_IN or _too_long(value):
                 continue
             kinds = self.fields.get(name)
             if kinds is None and len(self.fields) >= _MOST_FIELDS:
@@ -341,6 +341,13 @@ class _Builder:
     def _asked(self, wordings: list[faq.Wording]) -> faq.Asked:
         texts = [wording.question for wording in wordings]
         return faq.Asked(wordings, self._vectors(texts) if texts else np.zeros((0, self.description.size), np.float32))
+
+
+def _too_long(value: Any) -> bool:
+    """Return whether a text, or the texts of a list together, are too long to be filtered by."""
+    return (
+        sum(map(len, [value] if isinstance(value, str) else value if isinstance(value, list) else [])) > _LONGEST_VALUE
+    )
 
 
 def _wording(document: Document) -> faq.Wording | None:

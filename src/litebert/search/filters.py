@@ -1,9 +1,9 @@
 """Conditions on metadata: a small grammar, checked against the fields there are, which every store translates for itself.
 
 ``lang == "en" and (year >= 1990 or not draft)``: comparisons (``== != < <= > >=``, chained too), ``in`` and ``not in`` a list, ``and``,
-``or``, ``not``, ``is None`` (has no such value), a yes/no field by its name, and ``field("any name")`` for names that are no
-identifiers. Parsed as a Python expression of which nothing else is let through, and never evaluated. A comparison with a missing value
-is false, so ``lang != "en"``, which is ``not lang == "en"``, holds for what has no ``lang``.
+``or``, ``not``, ``is None`` (has no such value), a yes/no field by its name, ``"x" in tags`` where a field holds lists of texts, and
+``field("any name")`` for names that are no identifiers. Parsed as a Python expression of which nothing else is let through, and never
+evaluated. A comparison with a missing value is false, so ``lang != "en"``, which is ``not lang == "en"``, holds for what has none.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Literal
 from litebert.errors import UsageError, nearest
 
 Value = str | float | bool
-Kind = Literal["text", "number", "flag"]
+Kind = Literal["text", "number", "flag", "texts"]
 Fields = Mapping[str, Sequence[Kind]]
 """Kinds of value that each field has."""
 
@@ -31,6 +31,14 @@ class Test:
     field: str
     operator: Literal["==", "<", "<=", ">", ">="]
     value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """A field with a list that has a text among its items."""
+
+    field: str
+    value: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +63,14 @@ class Both:
     every: bool
 
 
-Condition = Test | Missing | Not | Both
+Condition = Test | Holds | Missing | Not | Both
 
 _OPERATORS: dict[type[ast.cmpop], Literal["==", "<", "<=", ">", ">="]] = {
     ast.Eq: "==", ast.NotEq: "==", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=",
 }  # fmt: skip
 _MIRRORED: dict[type[ast.cmpop], type[ast.cmpop]] = {ast.Lt: ast.Gt, ast.LtE: ast.GtE, ast.Gt: ast.Lt, ast.GtE: ast.LtE}
 _HINT = 'Write it like: lang == "en" and (year >= 1990 or not tag in ["draft", "old"])'
+_TOLD: dict[Kind, str] = {"text": "text", "number": "number", "flag": "flag", "texts": "lists of texts"}
 _DEEPEST = 50
 _INFINITE = float("inf")
 
@@ -72,6 +81,8 @@ def kind_of(value: object) -> Kind | None:
         return "flag"
     if isinstance(value, int | float):
         return "number"
+    if isinstance(value, list | tuple):
+        return "texts" if value and all(isinstance(one, str) for one in value) else None
     return "text" if isinstance(value, str) else None
 
 
@@ -123,7 +134,10 @@ class _Reader:
     def comparison(self, left: ast.expr, operator: ast.cmpop, right: ast.expr) -> Condition:
         if self.name(left) is None and self.name(right) is not None and not isinstance(operator, ast.In | ast.NotIn):
             left, right, operator = right, left, _MIRRORED.get(type(operator), type(operator))()
-        name = self.name(left)
+        name, among = self.name(left), self.name(right)
+        if name is None and among is not None and isinstance(operator, ast.In | ast.NotIn):
+            held = self.held(among, self.value(left))
+            return Not(held) if isinstance(operator, ast.NotIn) else held
         if name is None:
             raise self.wrong(f"compares {ast.unparse(left)!r}, which is no field")
         found = self.positive(name, operator, right)
@@ -143,12 +157,19 @@ class _Reader:
             raise self.wrong("uses 'is' with something else than None")
         return self.test(name, _OPERATORS[type(operator)], self.value(right))
 
+    def held(self, name: str, value: Value) -> Holds:
+        kinds = self.known(name)
+        if "texts" not in kinds or not isinstance(value, str):
+            raise self.wrong(f"looks for {value!r} in {name!r}, which holds {' and '.join(_TOLD[k] for k in kinds)}")
+        return Holds(name, value)
+
     def test(self, name: str, operator: Literal["==", "<", "<=", ">", ">="], value: Value) -> Test:
         if name == "document" and kind_of(value) == "number":  # an identifier that is a number in the file
             value = str(value)
         kinds, kind = self.known(name), kind_of(value)
         if kind not in kinds:
-            raise self.wrong(f"compares {name!r}, which holds {' and '.join(kinds)}, with {value!r}")
+            held = " and ".join(_TOLD[one] for one in kinds)
+            raise self.wrong(f"compares {name!r}, which holds {held}, with {value!r}")
         if kind == "flag" and operator != "==":
             raise self.wrong(f"orders the yes/no values of {name!r}")
         return Test(name, operator, value)

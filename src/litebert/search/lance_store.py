@@ -19,14 +19,14 @@ import numpy as np
 
 from litebert import files
 from litebert.errors import DataError, MachineError, UsageError
-from litebert.search.filters import BUILT_IN, Both, Condition, Fields, Kind, Missing, Not, Test, kind_of
+from litebert.search.filters import BUILT_IN, Both, Condition, Fields, Holds, Kind, Missing, Not, Test, kind_of
 from litebert.search.store import Chunk, Found, StoredDocument
 from litebert.search.words import TOKENIZER
 
 DESCRIPTION = "index.json"
 _TABLE = "chunks"
 _FOLDER = "store"
-_TYPES: dict[Kind, str] = {"text": "string", "number": "double", "flag": "boolean"}
+_TYPES: dict[Kind, str] = {"text": "Utf8", "number": "Float64", "flag": "Boolean", "texts": "List(Utf8)"}
 _COLUMNS = ["document", "ordinal", "text", "start", "end", "source", "metadata"]
 _KEPT = timedelta(hours=1)
 """How long versions are kept at least; the one that is replaced stays in any case, for searches that are under way."""
@@ -127,7 +127,7 @@ class LanceStore:
     def add_fields(self, fields: Fields) -> None:
         """See ``Store``."""
         wanted = {_column(name, kind): _TYPES[kind] for name, kinds in fields.items() for kind in kinds}
-        new = {column: f"cast(null as {kind})" for column, kind in wanted.items() if column not in self._names()}
+        new = {column: f"arrow_cast(null, '{kind}')" for column, kind in wanted.items() if column not in self._names()}
         if new:
             with self._explained():
                 self._table.add_columns(new)
@@ -337,6 +337,13 @@ def _sql(condition: Condition, columns: set[str]) -> str:
     if isinstance(condition, Missing):
         kept = [name for kind in _TYPES if (name := _column(condition.field, kind)) in columns]
         return "(" + (" AND ".join(f"{name} IS NULL" for name in sorted(set(kept))) or "true") + ")"
+    if isinstance(condition, Holds):
+        column = _column(condition.field, "texts")
+        return (
+            f"({column} IS NOT NULL AND array_has({column}, {_literal(condition.value)}))"
+            if column in columns
+            else "false"
+        )
     return _comparison(condition, columns)
 
 

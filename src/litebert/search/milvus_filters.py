@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import get_args
 
-from litebert.search.filters import BUILT_IN, Both, Condition, Kind, Missing, Not, Test, kind_of
+from litebert.search.filters import BUILT_IN, Both, Condition, Holds, Kind, Missing, Not, Test, kind_of
 
 _OPPOSITES = {"==": "!=", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 _ESCAPED = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
@@ -24,6 +24,10 @@ def expression(condition: Condition, *, negated: bool = False) -> str:
         return "(" + joined.join(expression(part, negated=negated) for part in condition.parts) + ")"
     if isinstance(condition, Missing):
         return _missing(condition.field, negated=negated)
+    if isinstance(condition, Holds):
+        place = _place(condition.field, "texts")
+        found = f"json_contains({place}, {_literal(condition.value)})"
+        return f"(not (exists {place}) or not {found})" if negated else f"(exists {place} and {found})"
     return _comparison(condition, negated=negated)
 
 

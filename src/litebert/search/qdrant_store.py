@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from litebert.errors import MachineError, RunError, UsageError
-from litebert.search.filters import BUILT_IN, Both, Condition, Fields, Missing, Not, Test
+from litebert.search.filters import BUILT_IN, Both, Condition, Fields, Holds, Missing, Not, Test
 from litebert.search.store import KEY, Chunk, Found, StoredDocument, settled
 from litebert.search.words import document_weights, query_weights
 
@@ -180,7 +180,8 @@ class QdrantStore:
         weights = document_weights(chunk.text, self._language)
         payload = {"document": document.id, "ordinal": chunk.ordinal, "digest": document.digest, "text": chunk.text}
         payload |= {"start": chunk.start, "end": chunk.end, "source": chunk.source, "metadata": dict(chunk.metadata)}
-        payload["values"] = {_key(name): value for name, value in document.values.items()}
+        payload["values"] = {_key(name): value for name, value in document.values.items() if not _is_list(value)}
+        payload["lists"] = {_key(name): list(value) for name, value in document.values.items() if _is_list(value)}  # type: ignore[arg-type]
         return m.PointStruct(
             id=str(uuid.uuid5(_NAMES, f"{document.id}\0{chunk.ordinal}\0{document.digest}")),
             vector={
@@ -265,7 +266,11 @@ class QdrantStore:
             parts = [self._filter(part) for part in condition.parts]
             return m.Filter(must=parts) if condition.every else m.Filter(should=parts)
         if isinstance(condition, Missing):
-            return m.Filter(must=[m.IsEmptyCondition(is_empty=m.PayloadField(key=_path(condition.field)))])
+            places = [_path(condition.field), *([] if condition.field in BUILT_IN else [_list_path(condition.field)])]
+            return m.Filter(must=[m.IsEmptyCondition(is_empty=m.PayloadField(key=place)) for place in places])
+        if isinstance(condition, Holds):
+            key = _list_path(condition.field)
+            return m.Filter(must=[m.FieldCondition(key=key, match=m.MatchValue(value=condition.value))])
         return m.Filter(must=[self._comparison(condition)])
 
     def _comparison(self, test: Test) -> Any:
@@ -324,6 +329,14 @@ def _chunk(payload: Mapping[str, Any]) -> Chunk:
 def _key(name: str) -> str:
     """Return a payload key for a field: dots and brackets would be read as a path."""
     return name if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) else f"_{name.encode().hex()}"
+
+
+def _list_path(name: str) -> str:
+    return f"lists.{_key(name)}"
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list | tuple)
 
 
 def _path(name: str) -> str:

@@ -52,14 +52,14 @@ class StoredDocument:
         digest: Of everything that makes its chunks and their vectors; unchanged documents keep theirs.
         chunks: At least one, in order.
         vectors: (N, H) float32 rows of length 1, one a chunk.
-        values: The metadata that can be filtered by.
+        values: The metadata that can be filtered by: texts, numbers, yes or no, lists of texts.
     """
 
     id: str
     digest: str
     chunks: Sequence[Chunk]
     vectors: np.ndarray
-    values: Mapping[str, Value]
+    values: Mapping[str, Value | Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)

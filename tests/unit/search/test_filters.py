@@ -3,9 +3,10 @@
 import pytest
 
 from litebert.errors import UsageError
-from litebert.search.filters import Both, Missing, Not, Test, parse_filter
+from litebert.search.filters import Both, Holds, Missing, Not, Test, parse_filter
 
 FIELDS = {"lang": ["text"], "year": ["number"], "open": ["flag"], "mixed": ["text", "number"], "a b": ["text"]}
+FIELDS |= {"tags": ["texts"]}
 Test.__test__ = False
 
 
@@ -24,6 +25,8 @@ Test.__test__ = False
         ('field("a b") >= "x"', Test("a b", ">=", "x")),
         ('source == "a.txt"', Test("source", "==", "a.txt")),
         ('id == "a.txt"', Test("document", "==", "a.txt")),
+        ('"x" in tags', Holds("tags", "x")),
+        ('field("tags") is None and "x" not in field("tags")', Both((Missing("tags"), Not(Holds("tags", "x"))), True)),
         ("id in [7]", Both((Test("document", "==", "7"),), False)),
     ],
 )
@@ -34,6 +37,9 @@ def test_grammar(text, meaning):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ('"x" in lang', "looks for 'x' in 'lang', which holds text"),
+        ("3 in tags", "looks for 3 in 'tags', which holds lists of texts"),
+        ('tags == "x"', "compares 'tags', which holds lists of texts, with 'x'"),
         ('lnag == "en"', "Did you mean 'lang'"),
         ("year == '1958'", "'year', which holds number, with '1958'"),
         ("lang = 'en'", "'=' is written '=='"),

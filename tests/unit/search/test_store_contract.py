@@ -19,6 +19,7 @@ from tests.unit.search.fakes import Engine, Stops, WordCounts, close_milvus, ser
 Test.__test__ = False
 SIZE = 8
 FIELDS = {"lang": ["text"], "year": ["number"], "open": ["flag"], "mixed": ["text", "number"], 'a "b" ü': ["text"]}
+FIELDS |= {"tags": ["texts"], "either": ["text", "texts"]}
 DESCRIPTION = {
     "format": 1,
     "state": "complete",
@@ -27,9 +28,15 @@ DESCRIPTION = {
     "fields": {"year": ["number"]},
 }
 VALUES = {
-    "wing": {"lang": "en", "year": 1958, "open": True, 'a "b" ü': 'it\'s "x" \\ y\nz\t日本'},
-    "boundary/層.md#2": {"lang": "en", "year": 1962.5, "mixed": "seven"},
-    'it\'s "bread" \\': {"lang": "en", "year": 2004, "open": False, "mixed": 7},
+    "wing": {
+        "lang": "en",
+        "year": 1958,
+        "open": True,
+        'a "b" ü': 'it\'s "x" \\ y\nz\t日本',
+        "tags": ["a", 'it\'s "b"'],
+    },
+    "boundary/層.md#2": {"lang": "en", "year": 1962.5, "mixed": "seven", "tags": ["ä", "a"], "either": "a"},
+    'it\'s "bread" \\': {"lang": "en", "year": 2004, "open": False, "mixed": 7, "tags": ["aa"], "either": ["a", "b"]},
     "🙂 katze": {"lang": "de", "year": 2004},
     "bare": {},
 }
@@ -70,6 +77,15 @@ FILTERS = {
     'field("a \\"b\\" ü") == "it\'s \\"x\\" \\\\ y\\nz\\t日本"': {WING},
     'document in ["it\'s \\"bread\\" \\\\", "🙂 katze"]': {BREAD, KATZE},
     'document != "wing" and source == "notes/ü.md"': {BOUNDARY, BREAD, KATZE, BARE},
+    '"a" in tags': {WING, BOUNDARY},
+    '"a" not in tags': {BREAD, KATZE, BARE},
+    '"it\'s \\"b\\"" in tags or "ä" in tags and year > 1960': {WING, BOUNDARY},
+    'not ("a" in tags or "aa" in tags)': {KATZE, BARE},
+    "tags is None": {KATZE, BARE},
+    'tags is not None and not "a" in tags': {BREAD},
+    '"a" in either': {BREAD},
+    'either == "a"': {BOUNDARY},
+    "either is None": {WING, KATZE, BARE},
     'source == "nowhere" or source is None': set(),
     "source is not None": set(TEXTS),
 }
