@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from litebert.cli.engine_options import engine_options, refuse_flags
 from litebert.cli.output import again, common_options, print_result, reader_may_go, say
+
+if TYPE_CHECKING:
+    from litebert.errors import DataError
 
 
 @click.command("predict")
@@ -56,6 +60,9 @@ from litebert.cli.output import again, common_options, print_result, reader_may_
     "--resume", is_flag=True, help="Keep finished parts beside --output, and go on with them; always with ray."
 )
 @click.option("--force", is_flag=True, help="Forget the parts that an earlier run has left.")
+@click.option(
+    "--rejected", metavar="FILE", help="Write rows that cannot be read or answered to FILE, and answer the others."
+)
 @click.option("--part-rows", type=click.IntRange(1), help="Rows of a part; default: 2048.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ...")
 @engine_options("auto")
@@ -64,13 +71,14 @@ def command(
     model: str, file: tuple[str, ...], *, task: str | None, output: str | None, columns: str | None, kind: str | None,
     benchmark: str | None, top: int | None, overrides: tuple[str, ...], explain: bool, label: str | None, html: str | None, device: str,
     as_json: bool, who: str, workers: int | None, ray_address: str | None, resume: bool, force: bool, part_rows: int | None,
+    rejected: str | None,
     debug: bool,  # noqa: ARG001
     **engine: Any,
 ) -> None:  # fmt: skip
     """Answer every record of FILE... (- is standard input) with MODEL: JSON Lines, in the order of the input.
 
     Takes JSONL, CSV, TSV, Parquet, or one text a line. Long texts are read in windows, none is cut.
-    With --resume, a command that was stopped goes on with the rows that have no answer yet.
+    With --resume, a command that was stopped goes on with the rows that have no answer yet. With --rejected, bad rows do not end it.
 
     \b
     Example:
@@ -95,7 +103,10 @@ def command(
     _check_call(output, html, label, benchmark, options, inputs, explain=explain)
     if benchmark is not None:
         _refuse_unheeded(columns, kind)
-    printed = _Printed(output, columns, kind, top, as_json)
+    if rejected is not None and (explain or benchmark is not None):
+        raise UsageError("--rejected goes neither with --explain nor with --benchmark", hint="Leave it out.")
+    apart = None if rejected is None else click.get_current_context().with_resource(_rejected_rows(rejected, inputs))
+    printed = _Printed(output, columns, kind, top, as_json, apart)
     in_parts = _Parts(who, workers, ray_address, resume, force, part_rows)
     if in_parts.asked(output, one_pass=explain or benchmark is not None):
         _answer_in_parts(model, inputs, task, options, device, engine, printed, in_parts)
@@ -169,6 +180,55 @@ class _Printed(NamedTuple):
     kind: str | None
     top: int
     as_json: bool
+    rejected: _Rejected | None = None
+
+    def told(self, warnings: list[str], data: dict[str, Any]) -> None:
+        """Add how many rows were rejected."""
+        if self.rejected is None:
+            return
+        data["rejected"] = count = len(self.rejected.rows)
+        if count:
+            warnings.append(
+                f"{count} {'row was' if count == 1 else 'rows were'} rejected: {self.rejected.path} says why"
+            )
+
+
+@dataclass
+class _Rejected:
+    """Rows that could not be read or answered.
+
+    Attributes:
+        path: File to write them to.
+        inputs: The files that are read.
+        rows: Where each is, and what is wrong with it.
+    """
+
+    path: str
+    inputs: Sequence[str]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def take(self, error: DataError) -> None:
+        """Keep a row's error."""
+        only = self.inputs[0] if len(self.inputs) == 1 else None
+        place = {"file": error.path or only, "line": error.line}
+        self.rows.append({**place, "error": error.message, "hint": error.hint})
+
+
+@contextmanager
+def _rejected_rows(path: str, inputs: Sequence[str]) -> Iterator[_Rejected]:
+    """Take rejected rows, and write them when the command ends, however it does."""
+    from litebert import files
+    from litebert.errors import UsageError
+    from litebert.tasks.reading.rejected import taken_by
+
+    if Path(path).is_dir():
+        raise UsageError(f"{path} is a folder", hint="Name a file.", path=path)
+    kept = _Rejected(path, inputs)
+    with taken_by(kept.take):
+        try:
+            yield kept
+        finally:
+            files.write_lines(path, (json.dumps(row, ensure_ascii=False) for row in kept.rows))
 
 
 class _Parts(NamedTuple):
@@ -233,7 +293,8 @@ def _answer_in_parts(
         error.hint = f"Go on with: {again('--resume', without=('--force',))}"
         raise
     kept = f", {done.kept} of them by an earlier run" if done.kept else ""
-    data = {"records": done.records, "kept": done.kept, "output": printed.output}
+    data: dict[str, Any] = {"records": done.records, "kept": done.kept, "output": printed.output}
+    printed.told(warnings, data)
     if printed.as_json:
         print_result("predict", data, "", as_json=True, warnings=warnings, artifacts=[printed.output])
     else:
@@ -290,12 +351,14 @@ def _print_answers(
                 for answer in answers:
                     sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
                 sys.stdout.flush()
+            printed.told(warnings, {})
             for warning in warnings:
                 say(f"warning: {warning}")
             return
         count = files.write_lines(output, (json.dumps(answer, ensure_ascii=False) for answer in answers))
+    data: dict[str, Any] = {"records": count, "output": output}
+    printed.told(warnings, data)
     if as_json:
-        data = {"records": count, "output": output}
         print_result("predict", data, "", as_json=True, warnings=warnings, artifacts=[output, *more])
     else:
         for warning in warnings:

@@ -11,9 +11,11 @@ from typing import Any
 
 import torch
 
+from litebert.errors import DataError
 from litebert.tasks.base import Answer, Passes
 from litebert.tasks.model_folder import TaskModel
 from litebert.tasks.reading.records import Record
+from litebert.tasks.reading.rejected import are_taken, reject
 from litebert.tasks.zero_shot import ZeroShotModel
 
 Work = Callable[[Passes], list[Answer]]
@@ -53,25 +55,65 @@ def windows_of(
         return found
 
     if window == 1:
-        for record in source:
-            with computing(threads):
-                answers = loaded.prepare([record], options)(passes)
-            yield [record], answers
+        yield from _one_by_one(loaded, source, passes, options, threads)
         return
     with ThreadPoolExecutor(1, thread_name_prefix="tokenise") as pool:
         chunk = read()
         ahead: Future[Work] = pool.submit(loaded.prepare, chunk, options)
         while chunk:
             following = read()
-            work = ahead.result()
+            chunk, work = _tokenised(ahead, loaded, chunk, options)
             if following:
                 ahead = pool.submit(loaded.prepare, following, options)
             with computing(threads):
                 answers = work(passes)
-            yield chunk, answers
+            if chunk:
+                yield chunk, answers
             chunk = following
     if broken:
         raise broken[0]
+
+
+def _one_by_one(
+    loaded: TaskModel | ZeroShotModel, records: Iterable[Record], passes: Passes, options: Mapping[str, Any],
+    threads: int | None,
+) -> Iterator[tuple[list[Record], list[Answer]]]:  # fmt: skip
+    for record in records:
+        kept, work = _sound(loaded, [record], options)
+        with computing(threads):
+            answers = work(passes)
+        if kept:
+            yield kept, answers
+
+
+def _tokenised(
+    ahead: Future[Work], loaded: TaskModel | ZeroShotModel, records: list[Record], options: Mapping[str, Any]
+) -> tuple[list[Record], Work]:
+    """Return what was tokenised ahead; where one of the records cannot be answered, and such are taken, the others."""
+    try:
+        return records, ahead.result()
+    except DataError:
+        if not are_taken():
+            raise
+        return _sound(loaded, records, options)
+
+
+def _sound(
+    loaded: TaskModel | ZeroShotModel, records: list[Record], options: Mapping[str, Any]
+) -> tuple[list[Record], Work]:
+    """Tokenise the records that can be answered; hand over those that cannot, or raise as ever where nobody takes them."""
+    if not are_taken():
+        return records, loaded.prepare(records, options)
+    kept = []
+    for record in records:
+        try:
+            loaded.prepare([record], options)
+        except DataError as error:
+            error.line = record.line if error.line is None else error.line
+            reject(error)
+        else:
+            kept.append(record)
+    return kept, loaded.prepare(kept, options) if kept else lambda _passes: []
 
 
 @contextmanager

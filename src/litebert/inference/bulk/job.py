@@ -23,6 +23,7 @@ from litebert.inference.loading import load
 from litebert.inference.pipeline import Pipeline
 from litebert.inference.predict import answer_rows
 from litebert.tasks.reading.records import Record, content_hash
+from litebert.tasks.reading.rejected import taken_by
 
 ROWS = 2048
 """Rows of a part, rounded up to whole windows."""
@@ -115,8 +116,9 @@ class Answerer:
 
     def lines(self, records: Sequence[Record]) -> list[str]:
         """Return the answers of a part as JSON, a line each."""
-        rows = answer_rows(self.pipeline, records, top=self.ask.top, options=self.ask.options)
-        return [json.dumps(row, ensure_ascii=False) for chunk in rows for row in chunk]
+        with taken_by(None):  # a part has an answer for each of its rows
+            rows = answer_rows(self.pipeline, records, top=self.ask.top, options=self.ask.options)
+            return [json.dumps(row, ensure_ascii=False) for chunk in rows for row in chunk]
 
 
 def part_size(rows: int, window: int) -> int:

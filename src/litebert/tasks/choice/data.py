@@ -15,6 +15,7 @@ from typing import Any, Literal, cast
 from litebert.errors import DataError, described, nearest
 from litebert.tasks.reading.columns import Columns
 from litebert.tasks.reading.records import Record, identifier
+from litebert.tasks.reading.rejected import reject
 from litebert.tasks.reading.rows import STDIN, json_document, json_value, open_table, text_lines
 
 QUESTIONS = ("question", "query", "stem", "text")
@@ -71,7 +72,8 @@ def iter_choices(
             found = _records(row if columns is None else _renamed(row, columns), line, labelled=not ignore_labels)
         except DataError as error:
             error.path, error.line = name, line
-            raise
+            reject(error)
+            continue
         missing = next((record for record in found if record.label is None), None) if labels_required else None
         if missing is not None:
             raise DataError(

@@ -29,6 +29,7 @@ from litebert.tasks.coherence.order import MOST, repaired
 from litebert.tasks.embed.vectors import sentence_vectors
 from litebert.tasks.reading.documents import SENTENCES, Span, of_sentences, spans_of
 from litebert.tasks.reading.records import Columns, Record, identifier
+from litebert.tasks.reading.rejected import looked_over, reject
 from litebert.tasks.reading.rows import STDIN, Table, format_of, open_table
 from litebert.tasks.zero_shot import ZeroShotModel, ZeroShotTask, encoded
 from litebert.text import AlbertTokenizer
@@ -67,9 +68,10 @@ class CoherenceTask(ZeroShotTask):
         """Read pairs or texts as ``Task.stream``; or documents as lists of ``sentences``, where a file's objects have them."""
         kinds = ("jsonl", "json", "parquet")
         if columns is None and str(path) != STDIN and (format or format_of(path)) in kinds:
-            table = open_table(path, format=format, header=True, columned=False)
-            if SENTENCES in (table.names or ()) and "text" not in (table.names or ()):
-                return _documents(table)
+            with looked_over():
+                names = open_table(path, format=format, header=True, columned=False).names or ()
+            if SENTENCES in names and "text" not in names:
+                return _documents(open_table(path, format=format, header=True, columned=False))
         return super().stream(path, columns=columns, format=format, warnings=warnings)
 
     def prepare(
@@ -109,10 +111,12 @@ def _documents(table: Table) -> Iterator[Record]:
     for line, row in table.rows:
         cells = cast(Mapping[str, Any], row)
         try:
-            yield of_sentences(cells.get(SENTENCES), id=identifier(cells.get("id")), line=line)
+            record = of_sentences(cells.get(SENTENCES), id=identifier(cells.get("id")), line=line)
         except DataError as error:
             error.path, error.line = table.name, line
-            raise
+            reject(error)
+            continue
+        yield record
 
 
 def order_logits(loaded: ZeroShotModel, pairs: Sequence[tuple[str, str]], passes: Passes) -> np.ndarray:

@@ -18,6 +18,7 @@ from typing import Any
 from litebert.errors import DataError, described
 from litebert.tasks.ner.tags import entities_of, parsed_tag
 from litebert.tasks.reading.records import Record, StructuredLabel, identifier, trimmed_span, warn_mended
+from litebert.tasks.reading.rejected import looked_over, reject
 from litebert.tasks.reading.rows import STDIN, format_of, json_value, open_table, text_lines
 
 CONLL = (".conll", ".bio", ".iob", ".iob2", ".bioes", ".testa", ".testb", ".train", ".dev", ".test", ".annotated")
@@ -147,7 +148,8 @@ def iter_tagged(
             record = _record(cells, line, labelled=not ignore_labels)
         except DataError as error:
             error.path, error.line = str(path), line
-            raise
+            reject(error)
+            continue
         if record.label is None and labels_required:
             raise DataError(
                 f"a text without entities; there is {', '.join(map(repr, cells))}",
@@ -181,7 +183,8 @@ def has_words(path: str | Path, format: str | None) -> bool:
         return True
     if (format or format_of(path)) not in ("jsonl", "json", "parquet"):
         return False
-    names = open_table(path, format=format, header=True, columned=False).names
+    with looked_over():
+        names = open_table(path, format=format, header=True, columned=False).names
     return any(name.lower() in TOKENS for name in names or [])
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from litebert.errors import DataError, described, nearest
 from litebert.tasks.reading.columns import Columns
 from litebert.tasks.reading.records import Record, StructuredLabel, identifier
+from litebert.tasks.reading.rejected import reject
 from litebert.tasks.reading.rows import PEEK, STDIN, Table, json_document, json_value, open_table
 
 QUESTIONS = ("question", "query", "text")
@@ -93,7 +94,13 @@ def iter_questions(path: str | Path, *, columns: Columns | None = None, format: 
     source = official if official is not None else _rows(path, columns, format, labels_required=False)
     number = 0
     for number, raw in enumerate(source, start=1):
-        record = _record(replace(raw, answers=None, impossible=False), number, path, _Report(), labels_required=False)
+        try:
+            record = _record(
+                replace(raw, answers=None, impossible=False), number, path, _Report(), labels_required=False
+            )
+        except DataError as error:
+            reject(error)
+            continue
         if seen is not None:
             _check_id(record, number, seen, path)
         yield record

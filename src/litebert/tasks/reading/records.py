@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from litebert.errors import DataError, LitebertError, UsageError, described, nearest
+from litebert.errors import DataError, UsageError, described, nearest
 from litebert.tasks.reading.columns import (
     Columns,
     Key,
@@ -24,6 +24,7 @@ from litebert.tasks.reading.columns import (
     parse_columns,
     passed_over,
 )
+from litebert.tasks.reading.rejected import reject
 from litebert.tasks.reading.rows import FORMATS, PEEK, STDIN, Row, Table, content_hash, json_value, open_table
 
 __all__ = [
@@ -216,9 +217,10 @@ def _records(
     for line, row, places in _placed(table, columns, options):
         try:
             record = _record(table, row, line, places, options)
-        except LitebertError as error:
+        except DataError as error:
             error.path, error.line = table.name, line
-            raise
+            reject(error)
+            continue
         if not record.text.strip() or (record.pair is not None and not record.pair.strip()):
             empty.append(line)
             if not options.keep_empty:

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from litebert.errors import DataError, MachineError, UsageError, described
+from litebert.tasks.reading.rejected import reject
 
 Row = Sequence[Any] | Mapping[str, Any]
 
@@ -302,21 +303,29 @@ def _even(rows: Iterable[tuple[int, list[str]]], width: int, name: str) -> Itera
         if not row and width > 1:
             continue
         cells = row or [""]
-        if len(cells) != width:
-            raise DataError(
+        if len(cells) == width:
+            yield number, cells
+            continue
+        reject(
+            DataError(
                 f"line {number} of {name} has {len(cells)} column{'s' * (len(cells) != 1)} where the first row has {width}",
                 hint="Quote fields that hold the separator (CSV), or remove stray tabs (TSV has no quoting).",
                 path=name,
                 line=number,
             )
-        yield number, cells
+        )
 
 
 def _jsonl_rows(lines: Iterable[tuple[int, str]], name: str, mended: list[int]) -> Iterator[tuple[int, Any]]:
     for number, line in lines:
-        if line.strip():
+        if not line.strip():
+            continue
+        try:
             row = _parsed(line, name, number)
-            yield number, _noted(row, number, mended) if _SPELT_HALF.search(line) else row
+        except DataError as error:
+            reject(error)
+            continue
+        yield number, _noted(row, number, mended) if _SPELT_HALF.search(line) else row
 
 
 def _noted(row: Any, number: int, mended: list[int]) -> Any:
@@ -465,11 +474,14 @@ def _unless(broken: DataError | None, rest: Iterator[tuple[int, Row]]) -> Iterat
 
 def _objects(rows: Iterable[tuple[int, Any]], name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     for number, row in rows:
-        if not isinstance(row, dict):
-            raise DataError(
+        if isinstance(row, dict):
+            yield number, row
+            continue
+        reject(
+            DataError(
                 f"item {number} of {name} is {described(row)}, not an object",
                 hint='Write {"text": ..., "label": ...}.',
                 path=name,
                 line=number,
             )
-        yield number, row
+        )

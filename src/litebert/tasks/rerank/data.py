@@ -17,6 +17,7 @@ from typing import Any
 from litebert.errors import DataError, described, nearest
 from litebert.tasks.reading.columns import Columns
 from litebert.tasks.reading.records import Record
+from litebert.tasks.reading.rejected import reject
 from litebert.tasks.reading.rows import STDIN, Table, format_of, open_table
 from litebert.tasks.rerank.queries import check_ids, oddities
 
@@ -97,14 +98,16 @@ def iter_pairs(
     layout = _layout(path, columns or Columns(), format, labels_required=labels_required, ignore_labels=ignore_labels)
     for line, row in layout.rows:
         try:
-            for record in layout.records(row, line):
-                if empty is not None and not (record.text.strip() and (record.pair or "").strip()):
-                    empty.append(line)
-                    continue
-                yield record
+            records = list(layout.records(row, line))
         except DataError as error:
             error.path, error.line = layout.name, line
-            raise
+            reject(error)
+            continue
+        for record in records:
+            if empty is not None and not (record.text.strip() and (record.pair or "").strip()):
+                empty.append(line)
+                continue
+            yield record
 
 
 # --- Layouts ------------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from litebert.errors import DataError, described, nearest
 from litebert.tasks.reading.columns import Key
 from litebert.tasks.reading.documents import SENTENCES, of_sentences, spans_of
 from litebert.tasks.reading.records import Columns, Record, StructuredLabel, identifier
+from litebert.tasks.reading.rejected import reject
 from litebert.tasks.reading.rows import Row, Table, json_value, open_table
 from litebert.tasks.summarize.rouge import ngrams, rouge_words
 from litebert.text.sentences import split_sentences
@@ -188,7 +189,8 @@ def stream_documents(
             record = _record(_cells(table, row), given, line, labelled=labelled)
         except DataError as error:
             error.path, error.line = table.name, line
-            raise
+            reject(error)
+            continue
         found = True
         yield record
     if not found:
