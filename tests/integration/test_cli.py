@@ -1,8 +1,10 @@
 """Help, envelopes, exit codes, streams: what scripts rely on."""
 
+import io
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -110,8 +112,10 @@ def test_an_output_called_minus_is_standard_output(call, model, data, tmp_path, 
     assert "--output FILE" in call("predict", model, data / "single.csv", "--output", "-", "--resume").err
 
 
-def test_standard_input_by_its_path_is_told_what_to_write(call, model):
-    outcome = call("predict", model, "/dev/stdin")
+def test_standard_input_by_its_path(call, model, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"good\nbad\n")))
+    assert len(call("predict", model, "/dev/stdin").lines) == 2
+    outcome = call("embed", "litebert-small-en-embed", "/dev/stdin")
     assert outcome.code == 2 and "--format" in outcome.err and "- for standard input" in outcome.err
 
 

@@ -127,6 +127,10 @@ def test_what_is_wrong_with_a_whole_file_ends_it(folder, call, tmp_path):
         outcome = call("predict", folder / "qa", path, *more, "--rejected", apart)
         assert outcome.code == 2 and "--rejected goes neither" in outcome.err
     assert call("predict", folder / "qa", path, "--rejected", tmp_path).code == 2
+    for taken in (path, tmp_path / "out.jsonl"):
+        outcome = call("predict", folder / "qa", path, "--rejected", taken, "--output", tmp_path / "out.jsonl")
+        assert outcome.code == 2 and "read or written already" in outcome.err
+    assert path.read_text() == "{\n{\n"
 
 
 def test_nobody_takes_them_in_python(folder):

@@ -103,8 +103,8 @@ def command(
     _check_call(output, html, label, benchmark, options, inputs, explain=explain)
     if benchmark is not None:
         _refuse_unheeded(columns, kind)
-    if rejected is not None and (explain or benchmark is not None):
-        raise UsageError("--rejected goes neither with --explain nor with --benchmark", hint="Leave it out.")
+    if rejected is not None:
+        _check_rejected(rejected, output, inputs, one_pass=explain or benchmark is not None)
     apart = None if rejected is None else click.get_current_context().with_resource(_rejected_rows(rejected, inputs))
     printed = _Printed(output, columns, kind, top, as_json, apart)
     in_parts = _Parts(who, workers, ray_address, resume, force, part_rows)
@@ -159,6 +159,19 @@ def _check_call(
     for flag, given in (("--label", label), ("--html", html)):
         if given is not None and not explain:
             raise UsageError(f"{flag} is for --explain", hint="Add --explain.")
+
+
+def _check_rejected(rejected: str, output: str | None, inputs: Sequence[str], *, one_pass: bool) -> None:
+    """Refuse a file for rejected rows that is needed for something else."""
+    from litebert.errors import UsageError
+
+    if one_pass:
+        raise UsageError("--rejected goes neither with --explain nor with --benchmark", hint="Leave it out.")
+    if Path(rejected).is_dir():
+        raise UsageError(f"{rejected} is a folder", hint="Name a file.", path=rejected)
+    taken = {Path(one).resolve() for one in (*inputs, *([] if output is None else [output])) if one != "-"}
+    if Path(rejected).resolve() in taken:
+        raise UsageError(f"--rejected {rejected} is read or written already", hint="Name another file.", path=rejected)
 
 
 def _refuse_unheeded(columns: str | None, kind: str | None) -> None:
@@ -218,11 +231,8 @@ class _Rejected:
 def _rejected_rows(path: str, inputs: Sequence[str]) -> Iterator[_Rejected]:
     """Take rejected rows, and write them when the command ends, however it does."""
     from litebert import files
-    from litebert.errors import UsageError
     from litebert.tasks.reading.rejected import taken_by
 
-    if Path(path).is_dir():
-        raise UsageError(f"{path} is a folder", hint="Name a file.", path=path)
     kept = _Rejected(path, inputs)
     with taken_by(kept.take):
         try:

@@ -100,7 +100,9 @@ def build_index(
         DataError: Nothing to read, a wrong table, two documents with one identifier.
         UsageError: The index there was made with another model or other settings.
     """
-    reading = Reading(columns=columns, encoding=encoding, faq=questions, named=frozenset(inputs))
+    reading = Reading(
+        columns=columns, encoding=encoding, faq=questions, named=frozenset(str(Path(one)) for one in inputs)
+    )
     _check_language(language)
     if wordings is not None and not questions:
         raise UsageError("other wordings are for an index of questions and answers", hint="Add --faq.")
