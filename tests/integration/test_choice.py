@@ -50,6 +50,8 @@ def trained(race, data, tmp_path_factory):
 
 def test_it_learns_to_choose(trained):
     metrics = json.loads((trained / "litebert.json").read_text())["provenance"]["metrics"]
+    page = (trained / "report.html").read_text()
+    assert "outputs)" not in page and "calibration error" in page and "(, " not in page
     assert metrics["accuracy"] > 0.9 and {"accuracy_middle", "accuracy_high"} <= metrics.keys()
 
 

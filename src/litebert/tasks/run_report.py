@@ -30,8 +30,10 @@ def build(
     """
     training = settings["training"]
     data = provenance["data"]
+    labels = task.get("labels", ())
+    more = [*([str(task["kind"])] if "kind" in task else []), *([f"{len(labels)} outputs"] if labels else [])]
     facts = {
-        "Task": f"{settings['task']} ({task.get('kind', '')}, {len(task.get('labels', []))} outputs)",
+        "Task": str(settings["task"]) + (f" ({', '.join(more)})" if more else ""),
         "Started from": str(settings["model"]),
         "Training records": f"{data['train']['records']:,}",
         "Held-out records": f"{data['dev']['records']:,}",
