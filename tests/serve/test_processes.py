@@ -302,6 +302,8 @@ def test_ctrl_c_reaches_all_of_them_and_what_was_taken_is_answered(tmp_path, mon
         f"read_timeout={HANG}",
         "--set",
         "drain_delay=3600",
+        "--set",
+        f"shutdown_timeout={HANG}",
     )
     with serving(EMBED, *given, terminal=True) as (process, address):
         (shared,) = place.glob("litebert-*")
