@@ -134,19 +134,19 @@ class LanceStore:
 
     def digests(self, documents: Sequence[str]) -> dict[str, str]:
         """See ``Store``; a commit holds whole documents, so what is there is complete."""
-        if not documents:
-            return {}
-        with self._explained():
-            rows = self._table.search().where(f"ordinal = 0 AND {_among(documents)}").select(["document", "digest"])
-            return {row["document"]: row["digest"] for row in rows.limit(len(documents)).to_list()}
+        return self._firsts(documents, "digest")
 
     def sources(self, documents: Sequence[str]) -> dict[str, str]:
         """See ``Store``."""
+        return self._firsts(documents, "source")
+
+    def _firsts(self, documents: Sequence[str], column: str) -> dict[str, str]:
+        """Return a column of the first chunks of documents."""
         if not documents:
             return {}
         with self._explained():
-            rows = self._table.search().where(f"ordinal = 0 AND {_among(documents)}").select(["document", "source"])
-            return {row["document"]: row["source"] for row in rows.limit(len(documents)).to_list()}
+            rows = self._table.search().where(f"ordinal = 0 AND {_among(documents)}").select(["document", column])
+            return {row["document"]: row[column] for row in rows.limit(len(documents)).to_list()}
 
     def put(self, documents: Sequence[StoredDocument], replaced: Sequence[str]) -> None:
         """See ``Store``; killed between the two steps, documents are missing here, not in what is answered from."""
